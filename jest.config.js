@@ -1,0 +1,38 @@
+// Tests by size: unit (rules, milliseconds), database (real PostgreSQL), host (real libvirt and QEMU).
+// Acceptance, crash and bench runs have runners of their own under test/, see the Makefile.
+const common = {
+  extensionsToTreatAsEsm: ['.ts'],
+  moduleNameMapper: {
+    '^(\\.{1,2}/.*)\\.js$': '$1',
+    '^@holdfast/shared/(.*)\\.js$': '<rootDir>/packages/shared/src/$1.ts',
+    '^@holdfast/agent/(.*)\\.js$': '<rootDir>/apps/agent/src/$1.ts',
+  },
+  transform: {
+    '^.+\\.ts$': [
+      '@swc/jest',
+      {
+        jsc: {
+          parser: { syntax: 'typescript', decorators: true },
+          transform: { legacyDecorator: true, decoratorMetadata: true },
+          target: 'es2023',
+          keepClassNames: true,
+        },
+        module: { type: 'es6' },
+      },
+    ],
+  },
+  testPathIgnorePatterns: ['/node_modules/', '/dist/'],
+  modulePathIgnorePatterns: ['/dist/', '/.work/'],
+  testEnvironment: 'node',
+};
+
+const roots = ['<rootDir>/packages', '<rootDir>/apps', '<rootDir>/test'];
+
+export default {
+  projects: [
+    { ...common, displayName: 'unit', roots, testMatch: ['**/*.unit.test.ts'] },
+    { ...common, displayName: 'database', roots, testMatch: ['**/*.database.test.ts'] },
+    { ...common, displayName: 'host', roots, testMatch: ['**/*.host.test.ts'] },
+  ],
+  testTimeout: 180_000,
+};
