@@ -1,0 +1,65 @@
+/**
+ * The port to qemu-img. Owns the words for work on image files that no QEMU has open for writing. Formats are always
+ * explicit; writes always need the image lock (never -U), so IMAGE_LOCKED means busy. Long calls take a signal and report progress.
+ * Failures: IMAGE_LOCKED (a lock is held: decided by probing the lock, not by text), TOOL_FAILED {tool, exitCode, stderr},
+ * TIMED_OUT, and STORAGE_FULL / PRIMARY_FULL are not decided here: the caller looks at free space after a failure.
+ */
+import type { ImageFormat, ObservedLayer } from '@holdfast/shared/chain/observed-domain.js';
+
+export interface ImageInfo {
+  readonly path: string;
+  readonly format: ImageFormat;
+  readonly virtualSizeBytes: bigint;
+  readonly allocatedBytes: bigint;
+  /** As written in the header (may be relative); undefined without one. */
+  readonly backingName: string | undefined;
+  /** Absolute. */
+  readonly backingPath: string | undefined;
+  /** As written in the header; undefined: not written, which Holdfast refuses (no probing). */
+  readonly backingFormat: ImageFormat | undefined;
+}
+
+export interface LongCall {
+  readonly signal?: AbortSignal;
+  /** Done share, 0 to 1. */
+  readonly onProgress?: (share: number) => void;
+}
+
+export interface CopyWish extends LongCall {
+  readonly sourcePath: string;
+  readonly sourceFormat: ImageFormat;
+  /** Absolute; must not exist. */
+  readonly targetPath: string;
+  readonly coroutines: number;
+}
+
+export interface ImageTool {
+  version(): Promise<string>;
+  /** Header only, without locks (-U): never evidence of wholeness. NOT_FOUND when the file is missing. */
+  info(path: string, format: ImageFormat): Promise<ImageInfo>;
+  /**
+   * The chain from `path` down, each with inode and sizes; each backing format must be in the header.
+   * BACKING_FILE_MISSING, PATH_OUTSIDE_POOLS (fields: path, layer) name the layer.
+   */
+  chain(path: string, format: ImageFormat, allowedRoots: readonly string[]): Promise<ObservedLayer[]>;
+  /** True when some process holds the image's write lock (probed without writing). */
+  isLocked(path: string, format: ImageFormat): Promise<boolean>;
+
+  /** New qcow2 file; with backing: the name goes into the header as given. Fails when the path exists. */
+  create(path: string, sizeBytes: bigint, backing?: { name: string; format: ImageFormat }): Promise<void>;
+  /** Flattens the whole chain of the source into a new stand-alone qcow2 (convert, -t writeback, -W -m). */
+  flatten(wish: CopyWish): Promise<void>;
+  /**
+   * Copies what the source's single topmost layer holds onto an existing qcow2 target that has `backingName` in its header
+   * (convert -n -B). The source's direct parent must have the content of the target's backing chain so far.
+   */
+  copyLayerOnto(wish: CopyWish & { backingName: string }): Promise<void>;
+  /** qemu-img check; throws TOOL_FAILED when the image has errors or leaks. */
+  check(path: string): Promise<void>;
+  /** Offline commit of `top` into `base`, its direct backing; `top` keeps its content (-d). */
+  commit(top: string, base: string, call?: LongCall): Promise<void>;
+  /** Only the backing name in the header changes (rebase -u): the caller has proven that the content stays. */
+  repoint(path: string, backing: { name: string; format: ImageFormat } | undefined): Promise<void>;
+  /** qemu-img compare of two chains. */
+  equal(a: { path: string; format: ImageFormat }, b: { path: string; format: ImageFormat }, call?: LongCall): Promise<boolean>;
+}

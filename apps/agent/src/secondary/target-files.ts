@@ -1,0 +1,36 @@
+/**
+ * The port to files on targets (secondary storage, and primary pools): every call is a child process with a deadline, so
+ * that a hung mount makes an operation late and never the agent dead. TIMED_OUT from here means STORAGE_HANGING to callers.
+ * Every path must be inside one of the known roots (PATH_OUTSIDE_POOLS); symbolic links that lead out are refused.
+ */
+export interface FileFacts {
+  readonly kind: 'file' | 'directory' | 'other';
+  readonly sizeBytes: bigint;
+  /** Bytes really allocated. */
+  readonly allocatedBytes: bigint;
+  readonly inode: bigint;
+}
+
+export interface TargetFiles {
+  /** Undefined when it does not exist. */
+  stat(path: string): Promise<FileFacts | undefined>;
+  /** Names in a directory, sorted; undefined when it does not exist. */
+  list(path: string): Promise<string[] | undefined>;
+  /** Small text files only (≤ 1 MiB). Undefined when it does not exist. */
+  readText(path: string): Promise<string | undefined>;
+  /** Creates or replaces; content and file are fsynced before it returns. Not atomic: write to a .partial name and rename. */
+  writeText(path: string, text: string): Promise<void>;
+  copyFile(from: string, to: string): Promise<void>;
+  makeDirectory(path: string): Promise<void>;
+  /** fsync of one file or directory. */
+  sync(path: string, options?: { deadlineMs?: number; signal?: AbortSignal }): Promise<void>;
+  /** Rename inside one file system, replacing nothing: `from` must exist and `to` must not, or `to` must exist and `from` not (repeat of a done rename). */
+  rename(from: string, to: string): Promise<void>;
+  /** Deletes a file; absent is fine. */
+  remove(path: string): Promise<void>;
+  /** Deletes an empty directory; absent is fine. */
+  removeDirectory(path: string): Promise<void>;
+  space(path: string): Promise<{ totalBytes: bigint; freeBytes: bigint }>;
+  /** `blake3:<hex>` of a file, by b3sum. */
+  digest(path: string, options?: { signal?: AbortSignal }): Promise<string>;
+}
