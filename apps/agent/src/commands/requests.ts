@@ -1,0 +1,115 @@
+/**
+ * What the commands are asked and what they answer, in our own types. Owns no behaviour; the wire's mapping is in server/,
+ * the journal's form in shared/bigint-json.ts.
+ */
+import type { CommandHeader } from '../operations/command.js';
+import type { StorageSpec } from '../secondary/storage-spec.js';
+
+export type QuiesceWish = 'no' | 'try' | 'require';
+
+export interface TakeBackupVolume {
+  /** File name on secondary without `.qcow2`. */
+  readonly key: string;
+  readonly target: string;
+  readonly activePath: string;
+  readonly newDeltaPath: string;
+  /** With both: copied incrementally; without: in full. */
+  readonly parentDeltaPath?: string | undefined;
+  readonly parentDeltaInode?: bigint | undefined;
+  /** Deltas of ours that go down once the manifest is published; may include newDeltaPath. */
+  readonly mergeDeltaPaths: readonly string[];
+  /** Layers at and below this path are a template. */
+  readonly templatePath?: string | undefined;
+}
+
+export interface TakeBackupRequest {
+  readonly header: CommandHeader;
+  readonly storage: StorageSpec;
+  readonly backupId: string;
+  readonly backupName: string;
+  readonly type: 'FULL' | 'INCREMENTAL';
+  readonly parentBackupId?: string | undefined;
+  readonly isolated: boolean;
+  readonly endOfChain: boolean;
+  readonly quiesce: QuiesceWish;
+  readonly freezeBudgetMs: number;
+  readonly volumes: readonly TakeBackupVolume[];
+  readonly coroutines: number;
+  readonly notes: Readonly<Record<string, string>>;
+  readonly vmSettings: Readonly<Record<string, string>>;
+}
+
+export interface TakeBackupVolumeResult {
+  readonly key: string;
+  readonly target: string;
+  readonly sizeBytes: bigint;
+  readonly virtualSizeBytes: bigint;
+  readonly digest: string;
+  /** Undefined when this backup's delta was merged at once. */
+  readonly deltaPath: string | undefined;
+  readonly deltaInode: bigint | undefined;
+  readonly activePath: string;
+  readonly copiedInFull: boolean;
+}
+
+export interface TakeBackupResult {
+  readonly volumes: readonly TakeBackupVolumeResult[];
+  readonly quiesced: boolean;
+  readonly frozenMs: number;
+  readonly frozenAtUnixMs: number;
+  readonly sizeBytes: bigint;
+}
+
+export interface RestoreBackupVolume {
+  readonly key: string;
+  readonly target: string;
+  /** Undefined: detached now, a disk is added. */
+  readonly currentPath?: string | undefined;
+  readonly newPath: string;
+  readonly templatePath?: string | undefined;
+}
+
+export interface MergeVolume {
+  readonly target: string;
+  readonly deltaPaths: readonly string[];
+}
+
+export interface RestoreBackupRequest {
+  readonly header: CommandHeader;
+  readonly storage: StorageSpec;
+  readonly backupId: string;
+  readonly volumes: readonly RestoreBackupVolume[];
+  readonly mergeVolumes: readonly MergeVolume[];
+  readonly coroutines: number;
+  /** Name for a domain that does not exist any more; undefined: it must exist. */
+  readonly defineMissingAs?: string | undefined;
+  readonly acceptDamaged: boolean;
+}
+
+export interface RestoreBackupResult {
+  readonly volumes: readonly { readonly key: string; readonly target: string; readonly newPath: string; readonly oldPaths: readonly string[] }[];
+}
+
+export interface CleanupBackupErrorRequest {
+  readonly header: CommandHeader;
+  readonly volumes: readonly MergeVolume[];
+  readonly storage?: StorageSpec | undefined;
+  readonly unpublishedBackupIds: readonly string[];
+  readonly unusedDeltaPaths: readonly string[];
+  readonly dryRun: boolean;
+}
+
+export interface CleanupBackupErrorResult {
+  readonly plan: readonly string[];
+  /** Target → active layer at the end. */
+  readonly activePaths: Readonly<Record<string, string>>;
+}
+
+export interface ReleaseFilesRequest {
+  readonly header: CommandHeader;
+  readonly paths: readonly string[];
+}
+
+export interface ReleaseFilesResult {
+  readonly releasedBytes: bigint;
+}

@@ -1,0 +1,172 @@
+/**
+ * What this agent owes to guests: a guest that it froze must be thawed, one that it suspended must be resumed, whatever
+ * dies in between. A duty is durable (fsynced) before the guest is touched and goes away only when the guest has been seen
+ * free. Owns those files and the loop that fulfils them; nothing else in Holdfast ever thaws or resumes a guest.
+ *
+ * Why a status is asked for and not the return of a thaw: a freeze call that timed out may still be carried out when the
+ * guest agent wakes. The agent answers in order, so once it says "thawed" after our freeze call, nothing is queued behind.
+ */
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import type { Clock } from '../clock/clock.js';
+import type { Hypervisor } from '../hypervisor/hypervisor.js';
+import type { Log } from '../operations/command.js';
+
+export type DutyKind = 'thaw' | 'resume';
+
+interface Duty {
+  readonly vmUuid: string;
+  readonly kind: DutyKind;
+}
+
+const CALL_MS = 5_000;
+const FIRST_WAIT_MS = 200;
+const LONGEST_WAIT_MS = 5_000;
+
+export class GuestDuties {
+  /** Loops that are at work, by file name. */
+  private readonly pending = new Map<string, Promise<void>>();
+  private readonly stop = new AbortController();
+
+  constructor(
+    private readonly options: {
+      /** Directory in the agent's own state. */
+      readonly dir: string;
+      readonly hypervisor: Pick<Hypervisor, 'observe' | 'thaw' | 'freezeStatus' | 'resume' | 'tendOrphan'>;
+      readonly clock: Clock;
+      readonly log: Log;
+    },
+  ) {}
+
+  /** Writes the duty down. Call before the guest is touched. */
+  async owe(vmUuid: string, kind: DutyKind): Promise<void> {
+    await mkdir(this.options.dir, { recursive: true });
+    const path = this.path({ vmUuid, kind });
+    const file = await open(`${path}.new`, 'w');
+    try {
+      await file.writeFile(JSON.stringify({ vmUuid, kind }));
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(`${path}.new`, path);
+    await this.syncDir();
+  }
+
+  /**
+   * Fulfils the duty now, if there is one. Waits at most `patienceMs`; after that it goes on in the background.
+   * Returns whether the guest has been seen free.
+   */
+  async fulfil(vmUuid: string, kind: DutyKind, patienceMs: number): Promise<boolean> {
+    const duty = { vmUuid, kind };
+    if (!(await this.isOwed(duty))) return true;
+    const loop = this.loopFor(duty);
+    const patience = new AbortController();
+    const done = await Promise.race([
+      loop.then(() => true),
+      this.options.clock.sleep(patienceMs, patience.signal).then(() => false),
+    ]);
+    patience.abort();
+    return done;
+  }
+
+  /** Both kinds for one VM: the first thing after a restart and the first thing of every undo. */
+  async relieve(vmUuid: string): Promise<void> {
+    await Promise.all([this.fulfil(vmUuid, 'thaw', 2 * CALL_MS), this.fulfil(vmUuid, 'resume', 2 * CALL_MS)]);
+  }
+
+  /** Starts on every duty that an earlier life left. Returns at once. */
+  async relieveAll(): Promise<void> {
+    const names = await readdir(this.options.dir).catch(() => [] as string[]);
+    for (const name of names.filter((entry) => entry.endsWith('.duty'))) {
+      const duty = JSON.parse(await readFile(join(this.options.dir, name), 'utf8')) as Duty;
+      void this.loopFor(duty);
+    }
+  }
+
+  /** Ends the loops (the duties stay on disk). For an orderly stop. */
+  async close(): Promise<void> {
+    this.stop.abort();
+    await Promise.all(this.pending.values());
+  }
+
+  private loopFor(duty: Duty): Promise<void> {
+    const key = this.name(duty);
+    let loop = this.pending.get(key);
+    if (!loop) {
+      loop = this.work(duty).finally(() => this.pending.delete(key));
+      this.pending.set(key, loop);
+    }
+    return loop;
+  }
+
+  private async work(duty: Duty): Promise<void> {
+    const { clock, log } = this.options;
+    let wait = FIRST_WAIT_MS;
+    while (!this.stop.signal.aborted) {
+      try {
+        if (await this.attempt(duty)) {
+          await rm(this.path(duty), { force: true });
+          await this.syncDir();
+          return;
+        }
+      } catch (thrown) {
+        const error = HoldfastError.from(thrown);
+        log.warn(`could not ${duty.kind} the guest yet, trying again`, { vm: duty.vmUuid, code: error.code, reason: error.message });
+      }
+      await clock.sleep(wait, this.stop.signal);
+      wait = Math.min(wait * 2, LONGEST_WAIT_MS);
+    }
+  }
+
+  /** One try; true when the guest has been seen free. */
+  private async attempt({ vmUuid, kind }: Duty): Promise<boolean> {
+    const { hypervisor } = this.options;
+    if (kind === 'thaw') {
+      // A guest that is not running any more is not frozen either; asked only when the guest agent does not answer.
+      try {
+        if ((await hypervisor.freezeStatus(vmUuid, CALL_MS)) === 'thawed') return true;
+        await hypervisor.thaw(vmUuid, CALL_MS);
+        return (await hypervisor.freezeStatus(vmUuid, CALL_MS)) === 'thawed';
+      } catch (thrown) {
+        const domain = await hypervisor.observe(vmUuid);
+        if (domain === undefined || domain.state === 'shut-off') return true;
+        throw thrown;
+      }
+    }
+    const domain = await hypervisor.observe(vmUuid);
+    if (domain?.problems.some((problem) => problem.code === 'ORPHANED_QEMU')) {
+      await hypervisor.tendOrphan(vmUuid);
+      return true;
+    }
+    if (domain === undefined || domain.state !== 'paused') return true;
+    await hypervisor.resume(vmUuid);
+    return (await hypervisor.observe(vmUuid))?.state !== 'paused';
+  }
+
+  private async isOwed(duty: Duty): Promise<boolean> {
+    if (this.pending.has(this.name(duty))) return true;
+    return readFile(this.path(duty)).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  private async syncDir(): Promise<void> {
+    const dir = await open(this.options.dir, 'r');
+    try {
+      await dir.sync();
+    } finally {
+      await dir.close();
+    }
+  }
+
+  private name(duty: Duty): string {
+    return `${duty.vmUuid}.${duty.kind}.duty`;
+  }
+
+  private path(duty: Duty): string {
+    return join(this.options.dir, this.name(duty));
+  }
+}
