@@ -44,7 +44,12 @@ export interface StepContext {
    * operation. A confirmed step returns its recorded result without acting. The intent of the first life stays: act gets
    * the recorded one, so that planned paths never change between lives.
    */
-  step<I extends Json, R extends Json>(name: string, subject: string, intent: I, act: (intent: I, attempt: Attempt) => Promise<R>): Promise<R>;
+  step<I extends Json, R extends Json>(
+    name: string,
+    subject: string,
+    intent: I,
+    act: (intent: I, attempt: Attempt) => Promise<R>,
+  ): Promise<R>;
   /** What the journal says of a step; undefined: never begun. */
   recorded(name: string, subject?: string): RecordedStep | undefined;
   /** From here on the work is finished forward: cancel and timeout are answered with "too late". Journalled. */
