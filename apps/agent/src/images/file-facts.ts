@@ -1,0 +1,65 @@
+/**
+ * What a file is, asked from outside the agent's own process: a hung mount makes the answer late, never the agent dead.
+ * Owns the words of `find` and `realpath`. Reads names and inodes only, never content.
+ */
+import type { ToolRunner } from '../process/tool-runner.js';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+
+export interface FileFacts {
+  /** Device and inode, as one text: equal for two names of one file. */
+  readonly identity: string;
+  readonly inode: bigint;
+  /** Time of the last change with its fraction, as text: only ever compared. */
+  readonly modified: string;
+  readonly sizeBytes: bigint;
+  readonly allocatedBytes: bigint;
+  readonly regular: boolean;
+}
+
+const DEADLINE_MS = 20_000;
+
+/** Facts of those paths that exist (symbolic links followed), in one call. A path that is absent has no entry. */
+export async function fileFacts(tools: ToolRunner, paths: readonly string[]): Promise<Map<string, FileFacts>> {
+  const facts = new Map<string, FileFacts>();
+  if (paths.length === 0) return facts;
+  for (const path of paths) demandAbsolute(path);
+  const args = ['-H', ...paths, '-maxdepth', '0', '-printf', '%D\\t%i\\t%T@\\t%s\\t%b\\t%y\\t%p\\0'];
+  // find reports absent files by its exit code as well; what matters is who is in the answer.
+  const { stdout } = await tools.run('find', args, { deadlineMs: DEADLINE_MS });
+  for (const record of stdout.split('\0').filter((text) => text !== '')) {
+    const [device, inode, modified, size, blocks, kind, ...name] = record.split('\t');
+    facts.set(name.join('\t'), {
+      identity: `${device}:${inode}`,
+      inode: BigInt(inode ?? '0'),
+      modified: modified ?? '',
+      sizeBytes: BigInt(size ?? '0'),
+      allocatedBytes: BigInt(blocks ?? '0') * 512n,
+      regular: kind === 'f',
+    });
+  }
+  return facts;
+}
+
+/** Each path with every symbolic link resolved, in the given order; parts that do not exist stay as they are. */
+export async function realPaths(tools: ToolRunner, paths: readonly string[]): Promise<string[]> {
+  if (paths.length === 0) return [];
+  for (const path of paths) demandAbsolute(path);
+  const stdout = await tools.must('realpath', ['-z', '-m', '--', ...paths], { deadlineMs: DEADLINE_MS });
+  const resolved = stdout.split('\0').slice(0, -1);
+  if (resolved.length !== paths.length) {
+    throw new HoldfastError('BUG', `realpath answered ${resolved.length} names for ${paths.length} paths.`, {});
+  }
+  return resolved;
+}
+
+/** True when `path` is `root` or below it. Both must be resolved already. */
+export function isInside(path: string, root: string): boolean {
+  return path === root || path.startsWith(root.endsWith('/') ? root : `${root}/`);
+}
+
+/** Tools read other names than absolute ones as protocols or options. */
+export function demandAbsolute(path: string): void {
+  if (!path.startsWith('/') || path.includes('\0')) {
+    throw new HoldfastError('INVALID_INPUT', `${JSON.stringify(path)} is not an absolute path.`, { path });
+  }
+}

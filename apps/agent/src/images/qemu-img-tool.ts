@@ -1,0 +1,290 @@
+/**
+ * The real image tool: qemu-img, with explicit formats, explicit caches and locks that protect. Owns the words of qemu-img.
+ * Decides nothing about chains; never writes with -U; reads frozen layers without -U, because only such a reader holds
+ * writers off while it reads.
+ */
+import type { ImageFormat, ObservedLayer } from '@holdfast/shared/chain/observed-domain.js';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import type { Log } from '../operations/command.js';
+import type { ToolCall, ToolRunner } from '../process/tool-runner.js';
+import { demandAbsolute, fileFacts, isInside, realPaths, type FileFacts } from './file-facts.js';
+import { parseImageInfo, parseProgress } from './image-info.js';
+import { isLockedFor, type LockProbe } from './image-locks.js';
+import type { CopyWish, ImageInfo, ImageTool, LongCall } from './image-tool.js';
+
+const QUICK_MS = 30_000;
+/** Hang guard of a copy. The operation's own timeout comes in as a signal and is what ends long work. */
+const LONG_MS = 7 * 24 * 3600 * 1000;
+const MAX_LAYERS = 256;
+
+/** Files whose locks explain a failed call, and the opening that the call needed. */
+interface Touched {
+  readonly path: string;
+  readonly probe: LockProbe;
+}
+
+export class QemuImgTool implements ImageTool {
+  private readonly tools: ToolRunner;
+  private readonly log: Log;
+
+  constructor(ports: { tools: ToolRunner; log: Log }) {
+    this.tools = ports.tools;
+    this.log = ports.log;
+  }
+
+  async version(): Promise<string> {
+    const text = await this.tools.must('qemu-img', ['--version'], { deadlineMs: QUICK_MS });
+    return /version (\S+)/.exec(text)?.[1] ?? text.trim();
+  }
+
+  async info(path: string, format: ImageFormat): Promise<ImageInfo> {
+    demandAbsolute(path);
+    const args = ['info', '-U', '-f', format, '--output=json', path];
+    const answer = await this.tools.run('qemu-img', args, { deadlineMs: QUICK_MS });
+    if (answer.exitCode === 0) return parseImageInfo(path, format, answer.stdout);
+    if (!(await fileFacts(this.tools, [path])).has(path)) {
+      throw new HoldfastError('NOT_FOUND', `The image ${path} does not exist.`, { path });
+    }
+    throw toolFailed(args, answer);
+  }
+
+  async chain(path: string, format: ImageFormat, allowedRoots: readonly string[]): Promise<ObservedLayer[]> {
+    const roots = await realPaths(this.tools, allowedRoots);
+    const layers: ObservedLayer[] = [];
+    const seen = new Set<string>();
+    let next: { path: string; format: ImageFormat } | undefined = { path, format };
+    while (next !== undefined) {
+      const layer: string = next.path;
+      const facts = await this.layerFacts(path, layer, roots);
+      if (seen.has(facts.identity) || layers.length >= MAX_LAYERS) {
+        throw new HoldfastError('CHAIN_UNEXPLAINED', `The backing chain of ${path} comes back to ${layer}.`, { path, layer });
+      }
+      seen.add(facts.identity);
+      const info: ImageInfo = await this.info(layer, next.format);
+      const { virtualSizeBytes, allocatedBytes } = info;
+      layers.push({ path: layer, format: next.format, inode: facts.inode, virtualSizeBytes, allocatedBytes });
+      next = nextLayer(path, info);
+    }
+    return layers;
+  }
+
+  /**
+   * True when an opening for writing is refused: some QEMU has the image open, as active disk or as backing file, or a
+   * tool reads it. Nothing is written, whatever the format.
+   */
+  async isLocked(path: string, _format: ImageFormat): Promise<boolean> {
+    return isLockedFor(this.tools, path, 'write');
+  }
+
+  async create(path: string, sizeBytes: bigint, backing?: { name: string; format: ImageFormat }): Promise<void> {
+    await this.claimName(path);
+    const backingArgs = backing === undefined ? [] : ['-b', backing.name, '-F', backing.format];
+    await this.call(['create', '-q', '-f', 'qcow2', ...backingArgs, path, String(sizeBytes)], QUICK_MS, [
+      { path, probe: 'write' },
+    ]);
+  }
+
+  async flatten(wish: CopyWish): Promise<void> {
+    demandAbsolute(wish.sourcePath);
+    await this.claimName(wish.targetPath);
+    const { sourceFormat, sourcePath, targetPath } = wish;
+    await this.long(
+      ['convert', '-p', '-f', sourceFormat, '-O', 'qcow2', '-t', 'writeback', ...parallel(wish), sourcePath, targetPath],
+      wish,
+      async () => [...(await this.readersOf(sourcePath, sourceFormat)), { path: targetPath, probe: 'write' }],
+    );
+  }
+
+  async copyLayerOnto(wish: CopyWish & { backingName: string }): Promise<void> {
+    demandAbsolute(wish.sourcePath);
+    const { sourceFormat, sourcePath, targetPath, backingName } = wish;
+    const target = await this.info(targetPath, 'qcow2');
+    if (target.backingName !== backingName || target.backingFormat === undefined) {
+      throw new HoldfastError(
+        'CHAIN_UNEXPLAINED',
+        `${targetPath} has ${target.backingName ?? 'no backing file'} in its header where ${backingName} was expected; nothing was copied.`,
+        { path: targetPath },
+      );
+    }
+    const base = ['-n', '-B', backingName, '-F', target.backingFormat];
+    await this.long(
+      ['convert', '-p', '-f', sourceFormat, '-O', 'qcow2', '-t', 'writeback', ...parallel(wish), ...base, sourcePath, targetPath],
+      wish,
+      async () => [...(await this.readersOf(sourcePath, sourceFormat)), { path: targetPath, probe: 'write' }],
+    );
+  }
+
+  async check(path: string): Promise<void> {
+    demandAbsolute(path);
+    await this.call(['check', '-q', '-f', 'qcow2', path], LONG_MS, [{ path, probe: 'read' }]);
+  }
+
+  async commit(top: string, base: string, call: LongCall = {}): Promise<void> {
+    const info = await this.info(top, 'qcow2');
+    if (info.backingPath === undefined || info.backingFormat === undefined || !(await this.sameFile(info.backingPath, base))) {
+      throw new HoldfastError(
+        'CHAIN_UNEXPLAINED',
+        `${top} is not committed into ${base}: its header names ${info.backingName ?? 'no backing file'}${info.backingFormat === undefined ? ' without a format' : ''}.`,
+        { path: top, base },
+      );
+    }
+    await this.long(['commit', '-p', '-d', '-f', 'qcow2', '-t', 'writeback', top], call, async () => [
+      { path: top, probe: 'write' },
+      { path: base, probe: 'write' },
+    ]);
+  }
+
+  async repoint(path: string, backing: { name: string; format: ImageFormat } | undefined): Promise<void> {
+    demandAbsolute(path);
+    const target = backing === undefined ? ['-b', ''] : ['-b', backing.name, '-F', backing.format];
+    await this.call(['rebase', '-u', '-f', 'qcow2', '-t', 'writethrough', ...target, path], QUICK_MS, [{ path, probe: 'write' }]);
+    const after = await this.info(path, 'qcow2');
+    if (after.backingName !== backing?.name || after.backingFormat !== backing?.format) {
+      throw new HoldfastError('TOOL_FAILED', `${path} still names ${after.backingName ?? 'no backing file'} after it was repointed.`, {
+        tool: 'qemu-img',
+        path,
+      });
+    }
+  }
+
+  async equal(a: { path: string; format: ImageFormat }, b: { path: string; format: ImageFormat }, call: LongCall = {}): Promise<boolean> {
+    const [infoA, infoB] = [await this.info(a.path, a.format), await this.info(b.path, b.format)];
+    if (infoA.virtualSizeBytes !== infoB.virtualSizeBytes) return false;
+    const args = ['compare', '-p', '-f', a.format, '-F', b.format, a.path, b.path];
+    const answer = await this.tools.run('qemu-img', args, longCall(call));
+    if (answer.exitCode === 0) return true;
+    if (answer.exitCode === 1) return false;
+    throw await this.explain(args, answer, [
+      ...(await this.readersOf(a.path, a.format)),
+      ...(await this.readersOf(b.path, b.format)),
+    ]);
+  }
+
+  private async layerFacts(path: string, layer: string, roots: readonly string[]): Promise<FileFacts> {
+    const fields = { path, layer };
+    const facts = (await fileFacts(this.tools, [layer])).get(layer);
+    if (facts === undefined) {
+      throw new HoldfastError('BACKING_FILE_MISSING', `${layer}, a layer of ${path}, does not exist. Bring it back or mount its storage.`, fields);
+    }
+    const [real] = await realPaths(this.tools, [layer]);
+    if (real === undefined || !roots.some((root) => isInside(real, root))) {
+      throw new HoldfastError(
+        'PATH_OUTSIDE_POOLS',
+        `${layer}, a layer of ${path}, is outside the agent's primary pools. Add its folder to the agent's pools or move the file.`,
+        fields,
+      );
+    }
+    return facts;
+  }
+
+  /** Makes the file, failing when the name is taken: qemu-img itself would overwrite it. */
+  private async claimName(path: string): Promise<void> {
+    demandAbsolute(path);
+    const args = ['if=/dev/null', `of=${path}`, 'conv=excl', 'count=0', 'status=none'];
+    const answer = await this.tools.run('dd', args, { deadlineMs: QUICK_MS });
+    if (answer.exitCode === 0) return;
+    if ((await fileFacts(this.tools, [path])).has(path)) {
+      throw new HoldfastError('FILE_IN_USE', `${path} exists already and is not overwritten.`, { path });
+    }
+    throw new HoldfastError('TOOL_FAILED', `${path} cannot be created: ${answer.stderr.trim()}`, {
+      tool: 'dd',
+      path,
+      exitCode: String(answer.exitCode),
+      stderr: answer.stderr.slice(-2000),
+    });
+  }
+
+  private async sameFile(a: string, b: string): Promise<boolean> {
+    if (a === b) return true;
+    const facts = await fileFacts(this.tools, [a, b]);
+    const identity = facts.get(a)?.identity;
+    return identity !== undefined && identity === facts.get(b)?.identity;
+  }
+
+  private async long(args: readonly string[], call: LongCall, touched: () => Promise<Touched[]>): Promise<void> {
+    this.log.debug('qemu-img starts', { args });
+    const answer = await this.tools.run('qemu-img', args, longCall(call));
+    if (answer.exitCode !== 0) throw await this.explain(args, answer, await touched());
+    call.onProgress?.(1);
+  }
+
+  private async call(args: readonly string[], deadlineMs: number, touched: readonly Touched[]): Promise<void> {
+    const answer = await this.tools.run('qemu-img', args, { deadlineMs });
+    if (answer.exitCode !== 0) throw await this.explain(args, answer, touched);
+  }
+
+  /** The error of a failed call: IMAGE_LOCKED when a lock that it needed is held now, else TOOL_FAILED. */
+  private async explain(
+    args: readonly string[],
+    answer: { exitCode: number; stderr: string },
+    touched: readonly Touched[],
+  ): Promise<HoldfastError> {
+    for (const { path, probe } of touched) {
+      // A probe that cannot be made leaves the plain failure, which says more than the probe's.
+      const locked = await isLockedFor(this.tools, path, probe).catch(() => false);
+      if (locked) {
+        return new HoldfastError('IMAGE_LOCKED', `${path} is in use by another process, so qemu-img ${args[0]} was refused. Try again when it is free.`, {
+          path,
+          tool: 'qemu-img',
+          exitCode: String(answer.exitCode),
+          stderr: answer.stderr.slice(-2000),
+        });
+      }
+    }
+    return toolFailed(args, answer);
+  }
+
+  private async readersOf(path: string, format: ImageFormat): Promise<Touched[]> {
+    const touched: Touched[] = [];
+    let next: { path: string; format: ImageFormat } | undefined = { path, format };
+    while (next !== undefined && touched.length < MAX_LAYERS) {
+      touched.push({ path: next.path, probe: 'read' });
+      const info: ImageInfo | undefined = await this.info(next.path, next.format).catch(() => undefined);
+      next = info?.backingPath === undefined || info.backingFormat === undefined ? undefined : { path: info.backingPath, format: info.backingFormat };
+    }
+    return touched;
+  }
+}
+
+function nextLayer(path: string, info: ImageInfo): { path: string; format: ImageFormat } | undefined {
+  if (info.backingName === undefined) return undefined;
+  const fields = { path, layer: info.path };
+  if (info.backingPath === undefined) {
+    throw new HoldfastError('DISK_UNSUPPORTED', `${info.path}, a layer of ${path}, is backed by ${info.backingName}, which is not a file.`, fields);
+  }
+  if (info.backingFormat === undefined) {
+    throw new HoldfastError(
+      'DISK_UNSUPPORTED',
+      `${info.path}, a layer of ${path}, does not say the format of its backing file, and formats are never guessed. Write it with qemu-img rebase -u -F while the VM is off.`,
+      fields,
+    );
+  }
+  return { path: info.backingPath, format: info.backingFormat };
+}
+
+function parallel(wish: CopyWish): string[] {
+  return ['-W', '-m', String(Math.max(1, Math.min(16, wish.coroutines)))];
+}
+
+function longCall(call: LongCall): ToolCall {
+  let rest = '';
+  return {
+    deadlineMs: LONG_MS,
+    signal: call.signal,
+    onStdout: (text) => {
+      // A number may arrive in two pieces.
+      rest = (rest + text).slice(-200);
+      const share = parseProgress(rest);
+      if (share !== undefined) call.onProgress?.(share);
+    },
+  };
+}
+
+function toolFailed(args: readonly string[], answer: { exitCode: number; stderr: string }): HoldfastError {
+  const stderr = answer.stderr.slice(-2000);
+  return new HoldfastError('TOOL_FAILED', `qemu-img ${args[0]} failed with exit code ${answer.exitCode}: ${stderr.trim()}`, {
+    tool: 'qemu-img',
+    exitCode: String(answer.exitCode),
+    stderr,
+  });
+}
