@@ -1,0 +1,107 @@
+/** `holdfast storage …` */
+import { storageTypeSchema, type Storage } from '@holdfast/shared/api/storage.js';
+import { Option } from 'commander';
+import { find, zoneOrOnly } from '../api/resolve.js';
+import { bytes, errorLine, keyValues, table, time } from '../output/text.js';
+import { examples, type Shell } from './command-group.js';
+
+interface CreateOptions {
+  zone?: string;
+  type: string;
+  source: string;
+  options: string;
+  adopt?: boolean;
+}
+
+export function addStorageCommands({ program, run }: Shell): void {
+  const storage = program.command('storage').description('Secondary storages: where backups go');
+
+  storage
+    .command('create <name>')
+    .description('Register a secondary storage of a zone')
+    .option('--zone <zone>', 'name or id; may be left out when there is only one')
+    .addOption(new Option('--type <type>', 'kind of place').choices(storageTypeSchema.options).default('dir'))
+    .requiredOption('--source <source>', 'dir: an absolute directory that exists on every host; otherwise what mount(8) takes')
+    .option('--options <options>', 'mount -o', '')
+    .option('--adopt', 'the place already is a Holdfast storage: take it over with its identity')
+    .addHelpText(
+      'after',
+      examples(
+        'holdfast storage create nas --type nfs4 --source nas.example.org:/backup --options nfsvers=4.2',
+        'holdfast storage create shared --source /mnt/backup',
+      ),
+    )
+    .action(
+      run<CreateOptions>(async ({ api, print }, [name], options) => {
+        const zone = await zoneOrOnly(api, options.zone);
+        const created = await api.post<Storage>('/secondary-storages', {
+          zoneId: zone.id,
+          name,
+          type: options.type,
+          source: options.source,
+          options: options.options,
+          adopt: options.adopt === true,
+        });
+        print(
+          created,
+          () =>
+            `Created storage ${created.name}: ${created.id}\n${errorLine(created.problem) ?? `${bytes(created.freeBytes)} free`}\n`,
+        );
+      }),
+    );
+
+  storage
+    .command('list')
+    .description('List secondary storages')
+    .option('--zone <zone>', 'only those of this zone (name or id)')
+    .action(
+      run<{ zone?: string }>(async ({ api, print }, _args, options) => {
+        const zoneId = options.zone === undefined ? undefined : (await find.zone(api, options.zone)).id;
+        const storages = await api.list<Storage>('/secondary-storages', { zoneId });
+        print(storages, () =>
+          table(
+            ['NAME', 'TYPE', 'SOURCE', 'FREE', 'SIZE', 'STATE', 'ID'],
+            storages.map((one) => [
+              one.name,
+              one.type,
+              one.source,
+              bytes(one.freeBytes),
+              bytes(one.totalBytes),
+              stateOf(one),
+              one.id,
+            ]),
+            'No storages. Create one: holdfast storage create NAME --source DIRECTORY',
+          ),
+        );
+      }),
+    );
+
+  storage
+    .command('show <storage>')
+    .description('Show one secondary storage, and why it cannot be used')
+    .action(
+      run(async ({ api, print }, [nameOrId = '']) => {
+        const one = await find.storage(api, nameOrId);
+        print(one, () =>
+          keyValues([
+            ['storage', one.name],
+            ['id', one.id],
+            ['zone', one.zoneId],
+            ['type', one.type],
+            ['source', one.source],
+            ['options', one.options || '-'],
+            ['read-only', one.readOnly ? 'yes: no new backups are put here' : 'no'],
+            ['free', bytes(one.freeBytes)],
+            ['size', bytes(one.totalBytes)],
+            ['problem', errorLine(one.problem)],
+            ['checked', time(one.checkedAt)],
+          ]),
+        );
+      }),
+    );
+}
+
+function stateOf(storage: Storage): string {
+  if (storage.problem !== undefined) return storage.problem.code;
+  return storage.readOnly ? 'read-only' : 'ok';
+}
