@@ -27,7 +27,8 @@ export function parseImageInfo(path: string, format: ImageFormat, json: string):
   if (raw.encrypted === true) refuse('is encrypted', 'Encrypt inside the guest or below the file system instead.');
   const data = raw['format-specific']?.data;
   if (data?.['data-file'] !== undefined) refuse('keeps its data in an external data file', 'Convert it to a plain qcow2 file.');
-  if (data?.corrupt === true) refuse('is marked corrupt by QEMU', `Repair it with qemu-img check -r all -f qcow2 while the VM is off.`);
+  if (data?.corrupt === true)
+    refuse('is marked corrupt by QEMU', `Repair it with qemu-img check -r all -f qcow2 while the VM is off.`);
   const backingFormat = raw['backing-filename-format'];
   const backingName = raw['backing-filename'];
   if (backingName !== undefined && backingFormat !== undefined && backingFormat !== 'qcow2' && backingFormat !== 'raw') {

@@ -140,14 +140,22 @@ export class QemuImgTool implements ImageTool {
     await this.call(['rebase', '-u', '-f', 'qcow2', '-t', 'writethrough', ...target, path], QUICK_MS, [{ path, probe: 'write' }]);
     const after = await this.info(path, 'qcow2');
     if (after.backingName !== backing?.name || after.backingFormat !== backing?.format) {
-      throw new HoldfastError('TOOL_FAILED', `${path} still names ${after.backingName ?? 'no backing file'} after it was repointed.`, {
-        tool: 'qemu-img',
-        path,
-      });
+      throw new HoldfastError(
+        'TOOL_FAILED',
+        `${path} still names ${after.backingName ?? 'no backing file'} after it was repointed.`,
+        {
+          tool: 'qemu-img',
+          path,
+        },
+      );
     }
   }
 
-  async equal(a: { path: string; format: ImageFormat }, b: { path: string; format: ImageFormat }, call: LongCall = {}): Promise<boolean> {
+  async equal(
+    a: { path: string; format: ImageFormat },
+    b: { path: string; format: ImageFormat },
+    call: LongCall = {},
+  ): Promise<boolean> {
     const [infoA, infoB] = [await this.info(a.path, a.format), await this.info(b.path, b.format)];
     if (infoA.virtualSizeBytes !== infoB.virtualSizeBytes) return false;
     const args = ['compare', '-p', '-f', a.format, '-F', b.format, a.path, b.path];
@@ -164,7 +172,11 @@ export class QemuImgTool implements ImageTool {
     const fields = { path, layer };
     const facts = (await fileFacts(this.tools, [layer])).get(layer);
     if (facts === undefined) {
-      throw new HoldfastError('BACKING_FILE_MISSING', `${layer}, a layer of ${path}, does not exist. Bring it back or mount its storage.`, fields);
+      throw new HoldfastError(
+        'BACKING_FILE_MISSING',
+        `${layer}, a layer of ${path}, does not exist. Bring it back or mount its storage.`,
+        fields,
+      );
     }
     const [real] = await realPaths(this.tools, [layer]);
     if (real === undefined || !roots.some((root) => isInside(real, root))) {
@@ -223,12 +235,16 @@ export class QemuImgTool implements ImageTool {
       // A probe that cannot be made leaves the plain failure, which says more than the probe's.
       const locked = await isLockedFor(this.tools, path, probe).catch(() => false);
       if (locked) {
-        return new HoldfastError('IMAGE_LOCKED', `${path} is in use by another process, so qemu-img ${args[0]} was refused. Try again when it is free.`, {
-          path,
-          tool: 'qemu-img',
-          exitCode: String(answer.exitCode),
-          stderr: answer.stderr.slice(-2000),
-        });
+        return new HoldfastError(
+          'IMAGE_LOCKED',
+          `${path} is in use by another process, so qemu-img ${args[0]} was refused. Try again when it is free.`,
+          {
+            path,
+            tool: 'qemu-img',
+            exitCode: String(answer.exitCode),
+            stderr: answer.stderr.slice(-2000),
+          },
+        );
       }
     }
     return toolFailed(args, answer);
@@ -240,7 +256,10 @@ export class QemuImgTool implements ImageTool {
     while (next !== undefined && touched.length < MAX_LAYERS) {
       touched.push({ path: next.path, probe: 'read' });
       const info: ImageInfo | undefined = await this.info(next.path, next.format).catch(() => undefined);
-      next = info?.backingPath === undefined || info.backingFormat === undefined ? undefined : { path: info.backingPath, format: info.backingFormat };
+      next =
+        info?.backingPath === undefined || info.backingFormat === undefined
+          ? undefined
+          : { path: info.backingPath, format: info.backingFormat };
     }
     return touched;
   }
@@ -250,7 +269,11 @@ function nextLayer(path: string, info: ImageInfo): { path: string; format: Image
   if (info.backingName === undefined) return undefined;
   const fields = { path, layer: info.path };
   if (info.backingPath === undefined) {
-    throw new HoldfastError('DISK_UNSUPPORTED', `${info.path}, a layer of ${path}, is backed by ${info.backingName}, which is not a file.`, fields);
+    throw new HoldfastError(
+      'DISK_UNSUPPORTED',
+      `${info.path}, a layer of ${path}, is backed by ${info.backingName}, which is not a file.`,
+      fields,
+    );
   }
   if (info.backingFormat === undefined) {
     throw new HoldfastError(
