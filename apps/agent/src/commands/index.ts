@@ -1,7 +1,16 @@
 /** Every command of the agent, once. Adding an operation means adding a line here. */
 import type { Command } from '../operations/command.js';
 import type { CommandPorts } from './ports.js';
-import type { CleanupBackupErrorRequest, CleanupBackupErrorResult, ReleaseFilesRequest, ReleaseFilesResult, RestoreBackupRequest, RestoreBackupResult, TakeBackupRequest, TakeBackupResult } from './requests.js';
+import type {
+  CleanupBackupErrorRequest,
+  CleanupBackupErrorResult,
+  ReleaseFilesRequest,
+  ReleaseFilesResult,
+  RestoreBackupRequest,
+  RestoreBackupResult,
+  TakeBackupRequest,
+  TakeBackupResult,
+} from './requests.js';
 import { cleanupBackupErrorCommand } from './cleanup-backup-error/cleanup-backup-error.js';
 import { releaseFilesCommand } from './release-files/release-files.js';
 import { restoreBackupCommand } from './restore-backup/restore-backup.js';

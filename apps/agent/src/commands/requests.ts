@@ -87,7 +87,12 @@ export interface RestoreBackupRequest {
 }
 
 export interface RestoreBackupResult {
-  readonly volumes: readonly { readonly key: string; readonly target: string; readonly newPath: string; readonly oldPaths: readonly string[] }[];
+  readonly volumes: readonly {
+    readonly key: string;
+    readonly target: string;
+    readonly newPath: string;
+    readonly oldPaths: readonly string[];
+  }[];
 }
 
 export interface CleanupBackupErrorRequest {

@@ -113,7 +113,11 @@ export class GuestDuties {
         }
       } catch (thrown) {
         const error = HoldfastError.from(thrown);
-        log.warn(`could not ${duty.kind} the guest yet, trying again`, { vm: duty.vmUuid, code: error.code, reason: error.message });
+        log.warn(`could not ${duty.kind} the guest yet, trying again`, {
+          vm: duty.vmUuid,
+          code: error.code,
+          reason: error.message,
+        });
       }
       await clock.sleep(wait, this.stop.signal);
       wait = Math.min(wait * 2, LONGEST_WAIT_MS);

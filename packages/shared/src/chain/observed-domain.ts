@@ -35,6 +35,8 @@ export interface ObservedDomain {
   readonly name: string;
   readonly state: PowerState;
   readonly persistent: boolean;
+  /** Names the QEMU process (boot id, pid and its start time): equal ids mean that it ran without a break. Undefined when stopped. */
+  readonly runId?: string | undefined;
   /** The guest agent's channel is connected. */
   readonly guestAgent: boolean;
   readonly vcpus: number;

@@ -1,0 +1,77 @@
+/**
+ * CleanupBackupError: brings the primary chains of a VM to rest and removes what failed backups left. Owns no knowledge of
+ * its own: every decision is the merge planner's, over the chain as it is now. With dryRun nothing is touched.
+ * It has no undo: each merge is whole in itself, and what is not done is done by the next try.
+ */
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import type { Command, Outcome, StepContext } from '../../operations/command.js';
+import { discardDelta, mergeDeltas, planOf } from '../merge/merge-deltas.js';
+import type { CommandPorts } from '../ports.js';
+import type { CleanupBackupErrorRequest, CleanupBackupErrorResult } from '../requests.js';
+import { bigintJson } from '../shared/bigint-json.js';
+import { discardBackupFolder } from '../shared/discard-backup-folder.js';
+import { observeExisting } from '../shared/observe-settled.js';
+
+export function cleanupBackupErrorCommand(ports: CommandPorts): Command<CleanupBackupErrorRequest, CleanupBackupErrorResult> {
+  return {
+    kind: 'CleanupBackupError',
+    codec: bigintJson<CleanupBackupErrorRequest>(),
+    resultCodec: bigintJson<CleanupBackupErrorResult>(),
+    relieve: (request) => ports.duties.relieve(request.header.vmUuid),
+    run: (request, context) => run(ports, request, context),
+    undo: async (request, context, error) => {
+      if (request.storage) await ports.storages.release(request.storage.id, context.operationId);
+      return { vmOutcome: error.code === 'CHAIN_UNEXPLAINED' ? 'Unexplained' : 'MergePending', error: error.toData() };
+    },
+  };
+}
+
+async function run(
+  ports: CommandPorts,
+  request: CleanupBackupErrorRequest,
+  context: StepContext,
+): Promise<Outcome<CleanupBackupErrorResult>> {
+  const { vmUuid } = request.header;
+  const plan = await context.step('plan', '', {}, () => planInWords(ports, request, context));
+  if (request.dryRun) return { result: { plan, activePaths: {} }, vmOutcome: 'AsBefore' };
+  for (const volume of request.volumes) await mergeDeltas(ports, context, vmUuid, volume.target, volume.deltaPaths, '');
+  for (const path of request.unusedDeltaPaths) {
+    await context.step('remove-unused', path, { path }, (intent) => discardDelta(ports, context, vmUuid, intent.path));
+  }
+  if (request.storage && request.unpublishedBackupIds.length > 0) {
+    const { root } = await ports.storages.acquire(request.storage, context.operationId, 'write');
+    for (const backupId of request.unpublishedBackupIds) {
+      await context.step('discard-folder', backupId, { backupId }, async (intent) => {
+        await discardBackupFolder(ports, root, vmUuid, intent.backupId, { unpublish: false });
+        return null;
+      });
+    }
+    await ports.storages.release(request.storage.id, context.operationId);
+  }
+  const activePaths: Record<string, string> = {};
+  if (request.volumes.length > 0) {
+    const domain = await observeExisting(ports, vmUuid, context.log);
+    for (const disk of domain.disks) if (disk.layers[0]) activePaths[disk.target] = disk.layers[0].path;
+  }
+  return { result: { plan, activePaths }, vmOutcome: 'AsAfter' };
+}
+
+async function planInWords(ports: CommandPorts, request: CleanupBackupErrorRequest, context: StepContext): Promise<string[]> {
+  const words: string[] = [];
+  if (request.volumes.length > 0) {
+    const domain = await observeExisting(ports, request.header.vmUuid, context.log);
+    for (const volume of request.volumes) {
+      const steps = planOf(domain, volume.target, volume.deltaPaths);
+      for (const step of steps) words.push(`${volume.target}: merge ${step.top} into ${step.base}, then delete it`);
+      const absent = volume.deltaPaths.filter((path) => !steps.some((step) => step.top === path));
+      for (const path of absent) words.push(`${volume.target}: ${path} is not in the chain; nothing to merge`);
+    }
+  }
+  for (const path of request.unusedDeltaPaths) words.push(`delete ${path}, if no VM uses it`);
+  for (const id of request.unpublishedBackupIds)
+    words.push(`remove the unfinished files of backup ${id} from storage "${request.storage?.name ?? ''}"`);
+  if (request.unpublishedBackupIds.length > 0 && request.storage === undefined) {
+    throw new HoldfastError('INVALID_INPUT', 'Unpublished backups were named without the storage that holds them.');
+  }
+  return words.length > 0 ? words : ['nothing to do: every chain is at rest'];
+}

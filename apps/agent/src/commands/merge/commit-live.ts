@@ -1,0 +1,99 @@
+/**
+ * One block commit under a running guest. Owns the pivot: the guest is suspended for it alone, so that both layers are
+ * identical whatever dies then (finding C). Order: job → (active layer: ready → duty "resume" durable → suspend →
+ * cur = end → pivot → chain seen → resume) → chain seen → fsync.
+ */
+import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import type { StepContext } from '../../operations/command.js';
+import type { CommandPorts } from '../ports.js';
+import { chainPaths, diskOf, observeExisting } from '../shared/observe-settled.js';
+import type { MergeIntent } from './merge-deltas.js';
+
+const POLL_MS = 100;
+const PIVOT_POLL_MS = 10;
+/** A suspended guest is never kept longer than this; then it is resumed and the pivot tried again. */
+const LONGEST_SUSPEND_MS = 5_000;
+const RESUME_PATIENCE_MS = 10_000;
+
+/** Commits intent.top into intent.base under the running VM. Returns when the observed chain does not hold top any more. */
+export async function commitLive(
+  ports: CommandPorts,
+  context: StepContext,
+  domain: ObservedDomain,
+  intent: MergeIntent,
+): Promise<void> {
+  const { uuid } = domain;
+  const active = chainPaths(diskOf(domain, intent.target))[0] === intent.top;
+  if ((await ports.hypervisor.blockJob(uuid, intent.target)) === undefined) {
+    await ports.hypervisor.startCommit(uuid, intent.target, { top: intent.top, base: intent.base, active });
+  }
+  const allocated = diskOf(domain, intent.target).layers.find((layer) => layer.path === intent.top)?.allocatedBytes ?? 0n;
+  for (;;) {
+    const job = await ports.hypervisor.blockJob(uuid, intent.target);
+    if (job === undefined) break;
+    context.progress({
+      key: '',
+      target: intent.target,
+      phase: 'merge',
+      doneBytes: job.cur,
+      totalBytes: job.end > 0n ? job.end : allocated,
+    });
+    if (active && job.end > 0n && job.cur === job.end) {
+      await pivotSuspended(ports, domain, intent);
+      break;
+    }
+    await ports.clock.sleep(POLL_MS);
+  }
+  const after = chainPaths(diskOf(await observeExisting(ports, uuid, context.log), intent.target));
+  if (after.includes(intent.top) || !after.includes(intent.base)) {
+    throw new HoldfastError(
+      'TOOL_FAILED',
+      `The block commit of ${intent.top} ended, but the layer is still in the chain of ${intent.target}.`,
+      {
+        vmId: uuid,
+        target: intent.target,
+        path: intent.top,
+      },
+    );
+  }
+  await syncMerged(ports, after, intent.base);
+}
+
+async function pivotSuspended(ports: CommandPorts, domain: ObservedDomain, intent: MergeIntent): Promise<void> {
+  const { uuid } = domain;
+  // A guest that somebody else paused is not ours to resume.
+  const suspend = domain.state === 'running';
+  if (suspend) {
+    await ports.duties.owe(uuid, 'resume');
+    await ports.hypervisor.suspend(uuid);
+  }
+  try {
+    const until = ports.clock.now() + LONGEST_SUSPEND_MS;
+    for (;;) {
+      const job = await ports.hypervisor.blockJob(uuid, intent.target);
+      if (job !== undefined && job.cur === job.end) break;
+      if (job === undefined || ports.clock.now() > until) {
+        throw new HoldfastError(
+          'TOOL_FAILED',
+          `The block commit of ${intent.top} did not become ready while the guest was suspended.`,
+          {
+            vmId: uuid,
+            target: intent.target,
+          },
+        );
+      }
+      await ports.clock.sleep(PIVOT_POLL_MS);
+    }
+    await ports.hypervisor.pivot(uuid, intent.target);
+  } finally {
+    if (suspend) await ports.duties.fulfil(uuid, 'resume', RESUME_PATIENCE_MS);
+  }
+}
+
+/** The receiving layer and the one above it are made durable before the merged file may go. */
+export async function syncMerged(ports: Pick<CommandPorts, 'files'>, chain: readonly string[], base: string): Promise<void> {
+  await ports.files.sync(base);
+  const child = chain[chain.indexOf(base) - 1];
+  if (child !== undefined) await ports.files.sync(child);
+}

@@ -1,0 +1,242 @@
+/**
+ * RestoreBackup. Owns the order of its steps:
+ *
+ *   preflight → read-backup → restore (volumes in parallel) beside verify (every file that is read) → switch (one define)
+ *   → [point of no return] → deltas of volumes that the backup does not know are merged → finish
+ *
+ * Invariants: no existing file is written, renamed or deleted; until the define the VM is as before, after it as restored.
+ */
+import { dirname } from 'node:path';
+import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
+import { PARTIAL_SUFFIX } from '@holdfast/shared/manifest/paths.js';
+import { formatBytes } from '@holdfast/shared/units/bytes.js';
+import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
+import type { Command, Outcome, StepContext, VmOutcomeName } from '../../operations/command.js';
+import type { CommandPorts } from '../ports.js';
+import type { RestoreBackupRequest, RestoreBackupResult } from '../requests.js';
+import { mergeDeltas } from '../merge/merge-deltas.js';
+import { bigintJson } from '../shared/bigint-json.js';
+import { chainPaths, observeSettled, withHypervisor } from '../shared/observe-settled.js';
+import { readBackup, type ReadBackup } from '../shared/read-backup.js';
+import { restoreVolume, verifyFile } from './restore-volume.js';
+import { absentIsEmpty, restoredXml, switchDefinition } from './switch-definition.js';
+
+const PRIMARY_SLACK_BYTES = 16n << 20n;
+
+export function restoreBackupCommand(ports: CommandPorts): Command<RestoreBackupRequest, RestoreBackupResult> {
+  return {
+    kind: 'RestoreBackup',
+    codec: bigintJson<RestoreBackupRequest>(),
+    resultCodec: bigintJson<RestoreBackupResult>(),
+    relieve: (request) => ports.duties.relieve(request.header.vmUuid),
+    run: (request, context) => run(ports, request, context),
+    undo: (request, context) => undo(ports, request, context),
+  };
+}
+
+async function run(
+  ports: CommandPorts,
+  request: RestoreBackupRequest,
+  context: StepContext,
+): Promise<Outcome<RestoreBackupResult>> {
+  const { vmUuid, operationId } = request.header;
+  const old = await context.step('preflight', '', {}, async () => oldPaths(request, await preflight(ports, request, context)));
+  if (!context.pastPointOfNoReturn) {
+    await restoreAndSwitch(ports, request, context);
+    await context.pointOfNoReturn();
+  }
+  await ports.storages.release(request.storage.id, operationId);
+  let pending = false;
+  for (const merge of request.mergeVolumes) {
+    try {
+      await mergeDeltas(ports, context, vmUuid, merge.target, merge.deltaPaths, '');
+    } catch (thrown) {
+      const error = HoldfastError.from(thrown);
+      if (error.code === 'HYPERVISOR_UNAVAILABLE') throw error;
+      pending = true;
+      context.warn(`The deltas of ${merge.target} are not merged yet: ${error.message}`);
+    }
+  }
+  const volumes = request.volumes.map(({ key, target, newPath }) => ({ key, target, newPath, oldPaths: old[key] ?? [] }));
+  return { result: { volumes }, vmOutcome: pending ? 'MergePending' : 'AsAfter' };
+}
+
+async function preflight(
+  ports: CommandPorts,
+  request: RestoreBackupRequest,
+  context: StepContext,
+): Promise<ObservedDomain | undefined> {
+  const { vmUuid, vmName } = request.header;
+  const domain = await observeSettled(ports, vmUuid, context.log);
+  if (domain === undefined) {
+    if (request.defineMissingAs !== undefined) return undefined;
+    throw new HoldfastError('NOT_FOUND', `libvirt on ${ports.hostname} does not know the VM ${vmName}.`, { vmId: vmUuid });
+  }
+  if (domain.state !== 'shut-off') {
+    throw new HoldfastError('VM_RUNNING', `VM ${domain.name} is running. Stop it (virsh shutdown), then restore again.`, {
+      vmId: vmUuid,
+    });
+  }
+  const problem = domain.problems[0];
+  if (problem) throw HoldfastError.fromData(problem);
+  for (const volume of request.volumes) {
+    if ((await ports.files.stat(volume.newPath)) !== undefined) {
+      throw new HoldfastError('PLAN_OUTDATED', `The new file ${volume.newPath} exists already.`, { path: volume.newPath });
+    }
+    const disk = domain.disks.find((candidate) => candidate.target === volume.target);
+    if (volume.currentPath === undefined) {
+      if (disk !== undefined) {
+        throw new HoldfastError('PLAN_OUTDATED', `VM ${domain.name} has a disk ${volume.target} already.`, {
+          vmId: vmUuid,
+          target: volume.target,
+        });
+      }
+      continue;
+    }
+    // A disk whose image is lost has no layers; being able to restore it is the very purpose.
+    const now = disk?.layers[0]?.path ?? disk?.definedPath;
+    if (now !== volume.currentPath) {
+      throw new HoldfastError(
+        'PLAN_OUTDATED',
+        `Disk ${volume.target} of VM ${domain.name} now uses ${now ?? 'nothing'}, not ${volume.currentPath}.`,
+        {
+          vmId: vmUuid,
+          target: volume.target,
+        },
+      );
+    }
+  }
+  return domain;
+}
+
+/** Volume key → the layers that it uses now and that are its own: what the restore leaves behind. */
+function oldPaths(request: RestoreBackupRequest, domain: ObservedDomain | undefined): Record<string, string[]> {
+  const entries = request.volumes.map((volume) => {
+    const disk = domain?.disks.find((candidate) => candidate.target === volume.target && volume.currentPath !== undefined);
+    const chain = disk ? chainPaths(disk) : [];
+    const template = volume.templatePath === undefined ? -1 : chain.indexOf(volume.templatePath);
+    return [volume.key, template === -1 ? chain : chain.slice(0, template)] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+async function restoreAndSwitch(ports: CommandPorts, request: RestoreBackupRequest, context: StepContext): Promise<void> {
+  const { vmUuid, operationId } = request.header;
+  const { root } = await ports.storages.acquire(request.storage, operationId, 'read');
+  const backup = await readBackup(ports, root, vmUuid, request.backupId);
+  for (const volume of request.volumes) {
+    if (!backup.files.has(volume.key)) {
+      throw new HoldfastError('NOT_FOUND', `Backup ${request.backupId} holds no volume ${volume.key}.`, {
+        backupId: request.backupId,
+        volumeId: volume.key,
+      });
+    }
+  }
+  await checkPrimarySpace(ports, request, backup, context);
+  await restoreAndVerify(ports, request, context, backup, root);
+  const oldXml = await withHypervisor(ports, () => ports.hypervisor.domainXml(vmUuid, 'persistent')).catch((thrown: unknown) => {
+    if (HoldfastError.from(thrown).code === 'NOT_FOUND') return undefined;
+    throw thrown;
+  });
+  const wish = { newXml: restoredXml(request, backup, oldXml), ...(oldXml === undefined ? {} : { oldXml }) };
+  await context.step('switch', '', wish, async (intent) => {
+    await switchDefinition(ports, request, context, { oldXml: intent.oldXml, newXml: intent.newXml });
+    return null;
+  });
+}
+
+async function checkPrimarySpace(
+  ports: CommandPorts,
+  request: RestoreBackupRequest,
+  backup: ReadBackup,
+  context: StepContext,
+): Promise<void> {
+  const needed = new Map<string, bigint>();
+  for (const volume of request.volumes) {
+    if (context.recorded('restore', volume.key) !== undefined) continue;
+    const folder = dirname(volume.newPath);
+    const bytes = (backup.files.get(volume.key) ?? []).reduce((sum, file) => sum + file.sizeBytes, PRIMARY_SLACK_BYTES);
+    needed.set(folder, (needed.get(folder) ?? 0n) + bytes);
+  }
+  for (const [folder, bytes] of needed) {
+    const { freeBytes } = await ports.files.space(folder);
+    if (freeBytes < bytes) {
+      throw new HoldfastError(
+        'PRIMARY_FULL',
+        `Primary storage at ${folder} has ${formatBytes(freeBytes)} free; this restore may need ${formatBytes(bytes)}. Make room (release files of earlier restores), then try again.`,
+        { path: folder, freeBytes: String(freeBytes), neededBytes: String(bytes) },
+      );
+    }
+  }
+}
+
+/** Copies and digests at once; the first failure stops everything before it is thrown. */
+async function restoreAndVerify(
+  ports: CommandPorts,
+  request: RestoreBackupRequest,
+  context: StepContext,
+  backup: ReadBackup,
+  root: string,
+): Promise<void> {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([context.signal, stop.signal]);
+  const read = new Map(request.volumes.flatMap((volume) => backup.files.get(volume.key) ?? []).map((file) => [file.path, file]));
+  const work = [
+    ...request.volumes.map(
+      (volume) => () => restoreVolume(ports, request, context, volume, backup.files.get(volume.key) ?? [], root, signal),
+    ),
+    ...[...read.values()].map((file) => () => verifyFile(ports, request, context, file, signal)),
+  ];
+  const failures: HoldfastError[] = [];
+  await Promise.all(
+    work.map((job) =>
+      job().catch((thrown: unknown) => {
+        failures.push(HoldfastError.from(thrown));
+        stop.abort();
+      }),
+    ),
+  );
+  const failure = failures.find((error) => error.code !== 'CANCELLED') ?? failures[0];
+  if (failure) throw failure;
+}
+
+/** The VM keeps its old disks; the new files go, once nothing refers to them. */
+async function undo(
+  ports: CommandPorts,
+  request: RestoreBackupRequest,
+  context: StepContext,
+): Promise<{ vmOutcome: VmOutcomeName; error?: ErrorData }> {
+  const { vmUuid, operationId } = request.header;
+  const intent = context.recorded('switch')?.intent as { oldXml?: string } | undefined;
+  if (intent !== undefined) {
+    await context.step('undo-switch', '', {}, async () => {
+      const sources = await withHypervisor(ports, () => ports.hypervisor.definedSources(vmUuid)).catch(absentIsEmpty);
+      const switched = request.volumes.some((volume) => sources.get(volume.target) === volume.newPath);
+      if (switched && intent.oldXml !== undefined)
+        await withHypervisor(ports, () => ports.hypervisor.define(intent.oldXml ?? ''));
+      return null;
+    });
+  }
+  const domain = await withHypervisor(ports, () => ports.hypervisor.observe(vmUuid));
+  const used = new Set(domain?.disks.flatMap((disk) => [...chainPaths(disk), disk.definedPath ?? '']) ?? []);
+  for (const volume of request.volumes) {
+    if (context.recorded('restore', volume.key) === undefined) continue;
+    if (used.has(volume.newPath)) {
+      throw new HoldfastError(
+        'FILE_IN_USE',
+        `${volume.newPath} is used by VM ${request.header.vmName}, so the restore cannot be taken back.`,
+        {
+          path: volume.newPath,
+          vmId: vmUuid,
+        },
+      );
+    }
+    await context.step('undo-remove', volume.key, { path: volume.newPath }, async ({ path }) => {
+      await ports.files.remove(path + PARTIAL_SUFFIX);
+      await ports.files.remove(path);
+      return null;
+    });
+  }
+  await ports.storages.release(request.storage.id, operationId);
+  return { vmOutcome: 'AsBefore' };
+}

@@ -1,0 +1,76 @@
+/**
+ * Why did work on a storage fail? A tool's words are no evidence; the storage itself is looked at. Owns that look.
+ */
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import { formatBytes } from '@holdfast/shared/units/bytes.js';
+import type { CommandPorts } from '../ports.js';
+
+/** Below this a failure to write is blamed on the space. */
+const FULL_BELOW_BYTES = 1n << 20n;
+
+/** Where the failed work was going on. */
+export interface FailurePlace {
+  readonly kind: 'storage' | 'primary';
+  /** Name for people. */
+  readonly name: string;
+  /** Root of the storage, or the folder on primary. */
+  readonly path: string;
+}
+
+/**
+ * The error itself, or a better one: STORAGE_HANGING when looking hangs, STORAGE_MISSING, STORAGE_READ_ONLY,
+ * STORAGE_FULL / PRIMARY_FULL. Errors that are already precise stay.
+ */
+export async function explainStorageFailure(
+  ports: Pick<CommandPorts, 'files'>,
+  place: FailurePlace,
+  thrown: unknown,
+): Promise<HoldfastError> {
+  const error = HoldfastError.from(thrown);
+  if (error.code !== 'TOOL_FAILED' && error.code !== 'TIMED_OUT' && error.code !== 'NOT_FOUND') return error;
+  const fields = { ...error.fields, path: place.path };
+  const what = place.kind === 'storage' ? `Secondary storage "${place.name}"` : `Primary storage at ${place.path}`;
+  try {
+    if ((await ports.files.stat(place.path)) === undefined) {
+      return new HoldfastError(
+        'STORAGE_MISSING',
+        `${what} is gone: ${place.path} does not exist. Bring it back, then try again.`,
+        fields,
+        { cause: error },
+      );
+    }
+    const space = await ports.files.space(place.path);
+    if (space.freeBytes < FULL_BELOW_BYTES) {
+      return new HoldfastError(
+        place.kind === 'storage' ? 'STORAGE_FULL' : 'PRIMARY_FULL',
+        `${what} is full: ${formatBytes(space.freeBytes)} of ${formatBytes(space.totalBytes)} free. Make room, then try again.`,
+        fields,
+        { cause: error },
+      );
+    }
+    const probe = `${place.path}/.holdfast-write-probe-${process.pid}.partial`;
+    try {
+      await ports.files.writeText(probe, '');
+    } catch (probeFailure) {
+      if (HoldfastError.from(probeFailure).code === 'TIMED_OUT') throw probeFailure;
+      return new HoldfastError(
+        'STORAGE_READ_ONLY',
+        `${what} cannot be written. Mount it writable or mend its permissions, then try again.`,
+        fields,
+        {
+          cause: error,
+        },
+      );
+    }
+    await ports.files.remove(probe);
+    return error;
+  } catch (lookFailure) {
+    const code = HoldfastError.from(lookFailure).code;
+    if (code === 'TIMED_OUT' || code === 'STORAGE_HANGING') {
+      return new HoldfastError('STORAGE_HANGING', `${what} does not answer. It is tried again when it is back.`, fields, {
+        cause: error,
+      });
+    }
+    return error;
+  }
+}

@@ -1,0 +1,233 @@
+/**
+ * TakeBackup's look before anything is touched: is the VM as the manager planned, and is there room? Owns the checks
+ * and their errors; changes nothing.
+ */
+import { dirname } from 'node:path';
+import type { ImageFormat, ObservedDisk, ObservedDomain, ObservedLayer } from '@holdfast/shared/chain/observed-domain.js';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import { formatBytes } from '@holdfast/shared/units/bytes.js';
+import type { CommandPorts } from '../ports.js';
+import type { TakeBackupRequest, TakeBackupVolume } from '../requests.js';
+
+/** Room that the new deltas need at least, per volume: guest writes go there during the copy. */
+const PRIMARY_HEADROOM_BYTES = 64n << 20n;
+/** qcow2 tables, manifest and such, per volume on secondary. */
+const SECONDARY_SLACK_BYTES = 8n << 20n;
+
+export interface PlannedLayer {
+  readonly path: string;
+  readonly format: ImageFormat;
+}
+
+/** A volume as it was before the freeze. */
+export interface PlannedVolume {
+  readonly key: string;
+  readonly target: string;
+  /** From the layer that will be frozen on top down to the bottom. */
+  readonly before: PlannedLayer[];
+  /** The layers to copy, bottom first; undefined: everything, flattened. */
+  readonly copyLayers: PlannedLayer[] | undefined;
+  readonly sourceFormat: ImageFormat;
+  readonly virtualSizeBytes: bigint;
+  /** Upper estimate of what the copy writes. */
+  readonly estimateBytes: bigint;
+}
+
+export interface Preflight {
+  readonly volumes: PlannedVolume[];
+  readonly running: boolean;
+  /** Freeze the guest before the snapshot. */
+  readonly freeze: boolean;
+  readonly nvramPath: string | undefined;
+  readonly warnings: string[];
+}
+
+/** The whole look. Throws the first thing that is wrong, named, with the way out. */
+export async function preflight(ports: CommandPorts, request: TakeBackupRequest, domain: ObservedDomain): Promise<Preflight> {
+  const problem = domain.problems[0];
+  if (problem) throw HoldfastError.fromData(problem);
+  if (domain.state === 'other') {
+    throw new HoldfastError(
+      'WRONG_STATE',
+      `VM ${domain.name} is changing its state now. Try again when it is running or stopped.`,
+      { vmId: domain.uuid },
+    );
+  }
+  checkDisks(request, domain);
+  const volumes = request.volumes.map((volume) => planVolume(request, volume, domain));
+  await checkPaths(ports, request, volumes);
+  await checkPrimarySpace(ports, request);
+  const quiesce = await decideFreeze(ports, request, domain);
+  return { volumes, running: domain.state !== 'shut-off', nvramPath: domain.nvramPath, ...quiesce };
+}
+
+function checkDisks(request: TakeBackupRequest, domain: ObservedDomain): void {
+  for (const disk of domain.disks) {
+    if (disk.refusal) throw HoldfastError.fromData(disk.refusal);
+    if (!request.volumes.some((volume) => volume.target === disk.target)) {
+      throw outdated(
+        domain,
+        disk.target,
+        `VM ${domain.name} has a disk ${disk.target} that the plan does not know: it was attached a moment ago.`,
+      );
+    }
+  }
+}
+
+function planVolume(request: TakeBackupRequest, volume: TakeBackupVolume, domain: ObservedDomain): PlannedVolume {
+  const disk = domain.disks.find((candidate) => candidate.target === volume.target);
+  if (disk === undefined) throw outdated(domain, volume.target, `VM ${domain.name} has no disk ${volume.target} any more.`);
+  const [active] = disk.layers;
+  if (active === undefined || active.path !== volume.activePath) {
+    throw outdated(
+      domain,
+      volume.target,
+      `Disk ${volume.target} of VM ${domain.name} now uses ${active?.path ?? 'no file'}, not ${volume.activePath}.`,
+    );
+  }
+  const missing = volume.mergeDeltaPaths.find(
+    (path) => path !== volume.newDeltaPath && !disk.layers.some((layer) => layer.path === path),
+  );
+  if (missing !== undefined)
+    throw outdated(domain, volume.target, `Delta ${missing} is not in the chain of disk ${volume.target} any more.`);
+  const copied = layersToCopy(request, volume, disk, domain);
+  return {
+    key: volume.key,
+    target: volume.target,
+    before: disk.layers.map(({ path, format }) => ({ path, format })),
+    copyLayers: copied && [...copied].reverse().map(({ path, format }) => ({ path, format })),
+    sourceFormat: (disk.layers.at(-1) ?? active).format,
+    virtualSizeBytes: disk.virtualSizeBytes,
+    estimateBytes: (copied ?? disk.layers).reduce((sum, layer) => sum + layer.allocatedBytes, 0n),
+  };
+}
+
+/** Top first, down to and with the parent's delta; undefined when the volume is copied in full. */
+function layersToCopy(
+  request: TakeBackupRequest,
+  volume: TakeBackupVolume,
+  disk: ObservedDisk,
+  domain: ObservedDomain,
+): ObservedLayer[] | undefined {
+  if (request.type === 'FULL' || volume.parentDeltaPath === undefined) return undefined;
+  const index = disk.layers.findIndex((layer) => layer.path === volume.parentDeltaPath);
+  const delta = disk.layers[index];
+  if (delta === undefined || delta.inode !== volume.parentDeltaInode) {
+    throw outdated(
+      domain,
+      volume.target,
+      `The delta ${volume.parentDeltaPath} of disk ${volume.target} is gone or another file now.`,
+    );
+  }
+  if (index === disk.layers.length - 1) {
+    throw new HoldfastError(
+      'CHAIN_UNEXPLAINED',
+      `The delta ${delta.path} of disk ${volume.target} has no backing file any more.`,
+      {
+        vmId: domain.uuid,
+        target: volume.target,
+        path: delta.path,
+      },
+    );
+  }
+  return disk.layers.slice(0, index + 1);
+}
+
+async function checkPaths(ports: CommandPorts, request: TakeBackupRequest, volumes: readonly PlannedVolume[]): Promise<void> {
+  const others = await ports.hypervisor.pathsInUseByOthers(request.header.vmUuid);
+  for (const [index, volume] of request.volumes.entries()) {
+    if ((await ports.files.stat(volume.newDeltaPath)) !== undefined) {
+      throw new HoldfastError('PLAN_OUTDATED', `The new delta ${volume.newDeltaPath} exists already.`, {
+        path: volume.newDeltaPath,
+        target: volume.target,
+      });
+    }
+    // A merge writes into the layer below each merged one: no other VM may have either in its chain.
+    const before = volumes[index]?.before.map((layer) => layer.path) ?? [];
+    for (const path of volume.mergeDeltaPaths) {
+      const below = path === volume.newDeltaPath ? before[0] : before[before.indexOf(path) + 1];
+      const shared = [path, below].find((candidate) => candidate !== undefined && others.has(candidate));
+      if (shared !== undefined) {
+        throw new HoldfastError(
+          'FILE_IN_USE',
+          `${shared} is in the chain of another VM, so it must not be merged. Detach it there first.`,
+          { path: shared },
+        );
+      }
+    }
+  }
+}
+
+async function checkPrimarySpace(ports: CommandPorts, request: TakeBackupRequest): Promise<void> {
+  const perFolder = new Map<string, bigint>();
+  for (const volume of request.volumes) {
+    const folder = dirname(volume.newDeltaPath);
+    perFolder.set(folder, (perFolder.get(folder) ?? 0n) + PRIMARY_HEADROOM_BYTES);
+  }
+  for (const [folder, needed] of perFolder) {
+    const { freeBytes } = await ports.files.space(folder);
+    if (freeBytes < needed) {
+      throw new HoldfastError(
+        'PRIMARY_FULL',
+        `Primary storage at ${folder} has ${formatBytes(freeBytes)} free; a backup needs ${formatBytes(needed)} for new deltas. Make room, then try again.`,
+        { path: folder, freeBytes: String(freeBytes), neededBytes: String(needed) },
+      );
+    }
+  }
+}
+
+async function decideFreeze(
+  ports: CommandPorts,
+  request: TakeBackupRequest,
+  domain: ObservedDomain,
+): Promise<{ freeze: boolean; warnings: string[] }> {
+  if (request.quiesce === 'no') return { freeze: false, warnings: [] };
+  if (domain.state !== 'running') {
+    return { freeze: false, warnings: [`VM ${domain.name} is not running: there is nothing to freeze.`] };
+  }
+  if (domain.guestAgent) {
+    try {
+      const status = await ports.hypervisor.freezeStatus(domain.uuid, 5_000);
+      if (status === 'thawed') return { freeze: true, warnings: [] };
+      throw new HoldfastError(
+        'FREEZE_FAILED',
+        `The guest of VM ${domain.name} is frozen already, by somebody else. Thaw it (virsh domfsthaw), then try again.`,
+        {
+          vmId: domain.uuid,
+        },
+      );
+    } catch (thrown) {
+      const error = HoldfastError.from(thrown);
+      if (error.code === 'FREEZE_FAILED' || error.code === 'HYPERVISOR_UNAVAILABLE') throw error;
+    }
+  }
+  const reason = domain.guestAgent ? 'its guest agent does not answer' : 'it has no guest agent connected';
+  if (request.quiesce === 'try') return { freeze: false, warnings: [`Not quiesced: ${reason}. The backup is crash-consistent.`] };
+  throw new HoldfastError(
+    'GUEST_AGENT_MISSING',
+    `VM ${domain.name} cannot be quiesced: ${reason}. Install and start qemu-guest-agent in the guest, or ask for quiesce "try" or "no".`,
+    { vmId: domain.uuid },
+  );
+}
+
+/** The copy's estimated size against the storage's free space. */
+export async function checkSecondarySpace(
+  ports: CommandPorts,
+  request: TakeBackupRequest,
+  root: string,
+  volumes: readonly PlannedVolume[],
+): Promise<void> {
+  const needed = volumes.reduce((sum, volume) => sum + volume.estimateBytes + SECONDARY_SLACK_BYTES, 0n);
+  const { freeBytes } = await ports.files.space(root);
+  if (freeBytes < needed) {
+    throw new HoldfastError(
+      'STORAGE_FULL',
+      `Secondary storage "${request.storage.name}" has ${formatBytes(freeBytes)} free; this backup may need ${formatBytes(needed)}. Make room or choose another storage.`,
+      { storageId: request.storage.id, freeBytes: String(freeBytes), neededBytes: String(needed) },
+    );
+  }
+}
+
+function outdated(domain: ObservedDomain, target: string, message: string): HoldfastError {
+  return new HoldfastError('PLAN_OUTDATED', message, { vmId: domain.uuid, target });
+}

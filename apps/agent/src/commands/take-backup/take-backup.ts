@@ -1,0 +1,188 @@
+/**
+ * TakeBackup. Owns the order of its steps; each file beside this one owns one part.
+ *
+ *   preflight → storage → prepare → freeze → snapshot → thaw → copy/seal (volumes in parallel) → publish-files →
+ *   publish-manifest → [point of no return] → merge/discard per volume → finish
+ *
+ * Invariants: no delta is merged before the manifest is durable; before it, everything is taken back by merging the new
+ * delta into what is under it; after it, everything goes forward.
+ */
+import { join } from 'node:path';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import { MANIFEST_FILE, backupFolder } from '@holdfast/shared/manifest/paths.js';
+import type { Command, Outcome, StepContext } from '../../operations/command.js';
+import type { CommandPorts } from '../ports.js';
+import type { TakeBackupRequest, TakeBackupResult, TakeBackupVolume } from '../requests.js';
+import { mergeDeltas } from '../merge/merge-deltas.js';
+import { bigintJson } from '../shared/bigint-json.js';
+import { explainStorageFailure } from '../shared/explain-storage-failure.js';
+import { chainPaths, diskOf, observeExisting } from '../shared/observe-settled.js';
+import { copyVolume, type CopiedVolume } from './copy.js';
+import { takeMoment, type FreezeRecord } from './freeze.js';
+import { checkSecondarySpace, preflight, type Preflight } from './preflight.js';
+import { publish } from './publish.js';
+import { undoTakeBackup } from './undo.js';
+
+const DOUBT_RETRY_MS = 5_000;
+const planJson = bigintJson<Preflight>();
+
+export function takeBackupCommand(ports: CommandPorts): Command<TakeBackupRequest, TakeBackupResult> {
+  return {
+    kind: 'TakeBackup',
+    codec: bigintJson<TakeBackupRequest>(),
+    resultCodec: bigintJson<TakeBackupResult>(),
+    relieve: (request) => ports.duties.relieve(request.header.vmUuid),
+    run: (request, context) => run(ports, request, context),
+    undo: (request, context) => undoTakeBackup(ports, request, context),
+  };
+}
+
+async function run(ports: CommandPorts, request: TakeBackupRequest, context: StepContext): Promise<Outcome<TakeBackupResult>> {
+  const { vmUuid, operationId } = request.header;
+  const plan = planJson.decode(
+    await context.step('preflight', '', {}, async () => {
+      const found = await preflight(ports, request, await observeExisting(ports, vmUuid, context.log));
+      found.warnings.forEach((warning) => context.warn(warning));
+      return planJson.encode(found);
+    }),
+  );
+  if (!context.pastPointOfNoReturn) {
+    if (!(await isPublished(ports, request, context))) await copyAndPublish(ports, request, context, plan);
+    await context.pointOfNoReturn();
+  }
+  await ports.storages.release(request.storage.id, operationId);
+  const pending = await mergeAll(ports, request, context);
+  return { result: await buildResult(ports, request, context, plan), vmOutcome: pending ? 'MergePending' : 'AsAfter' };
+}
+
+/**
+ * Is the manifest there? In doubt (an earlier life died while renaming it) the storage itself must answer before anything
+ * else is decided: taking back a published backup, or publishing twice, would both be lies.
+ */
+async function isPublished(ports: CommandPorts, request: TakeBackupRequest, context: StepContext): Promise<boolean> {
+  const record = context.recorded('publish-manifest');
+  if (record === undefined || record.confirmed) return record?.confirmed === true;
+  for (let told = false; ; told = true) {
+    try {
+      const { root } = await ports.storages.acquire(request.storage, request.header.operationId, 'read');
+      return (
+        (await ports.files.readText(join(root, backupFolder(request.header.vmUuid, request.backupId), MANIFEST_FILE))) !==
+        undefined
+      );
+    } catch (thrown) {
+      const error = HoldfastError.from(thrown);
+      if (!told) context.warn(`Whether the backup was published cannot be seen until its storage answers: ${error.message}`);
+      await ports.clock.sleep(DOUBT_RETRY_MS);
+    }
+  }
+}
+
+async function copyAndPublish(
+  ports: CommandPorts,
+  request: TakeBackupRequest,
+  context: StepContext,
+  plan: Preflight,
+): Promise<void> {
+  const { root } = await ports.storages.acquire(request.storage, request.header.operationId, 'write');
+  const folder = join(root, backupFolder(request.header.vmUuid, request.backupId));
+  await context.step('prepare', '', { folder }, async () => {
+    await checkSecondarySpace(ports, request, root, plan.volumes);
+    if ((await ports.files.stat(join(folder, MANIFEST_FILE))) !== undefined) {
+      throw new HoldfastError('IN_USE', `Backup ${request.backupId} exists already on storage "${request.storage.name}".`, {
+        backupId: request.backupId,
+      });
+    }
+    try {
+      await ports.files.makeDirectory(folder);
+    } catch (thrown) {
+      throw await explainStorageFailure(ports, { kind: 'storage', name: request.storage.name, path: root }, thrown);
+    }
+    return null;
+  });
+  const moment = await takeMoment(ports, request, context, plan);
+  const copies = await copyAll(ports, request, context, root, plan);
+  await publish(ports, request, context, root, { plan, moment, copies });
+}
+
+/** All volumes at once; the first failure stops the others before it is thrown. */
+async function copyAll(
+  ports: CommandPorts,
+  request: TakeBackupRequest,
+  context: StepContext,
+  root: string,
+  plan: Preflight,
+): Promise<CopiedVolume[]> {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([context.signal, stop.signal]);
+  const results = await Promise.allSettled(
+    plan.volumes.map((volume) =>
+      copyVolume(ports, request, context, root, volume, signal).catch((thrown: unknown) => {
+        const first = !stop.signal.aborted;
+        stop.abort();
+        throw first
+          ? thrown
+          : new HoldfastError('CANCELLED', `The copy of ${volume.target} was stopped because another volume failed.`);
+      }),
+    ),
+  );
+  const failures = results.filter((result) => result.status === 'rejected').map((result) => HoldfastError.from(result.reason));
+  const failure = failures.find((error) => error.code !== 'CANCELLED') ?? failures[0];
+  if (failure) throw failure;
+  return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+}
+
+/** True when something is left to merge later. The backup is published: whatever happens here, it stays. */
+async function mergeAll(ports: CommandPorts, request: TakeBackupRequest, context: StepContext): Promise<boolean> {
+  let pending = false;
+  // One after another: each pivot suspends the guest for a moment.
+  for (const volume of request.volumes) {
+    try {
+      await mergeDeltas(ports, context, request.header.vmUuid, volume.target, volume.mergeDeltaPaths, '');
+    } catch (thrown) {
+      const error = HoldfastError.from(thrown);
+      if (error.code === 'HYPERVISOR_UNAVAILABLE') throw error;
+      pending = true;
+      context.warn(`The deltas of ${volume.target} are not merged yet: ${error.message}`);
+    }
+  }
+  return pending;
+}
+
+async function buildResult(
+  ports: CommandPorts,
+  request: TakeBackupRequest,
+  context: StepContext,
+  plan: Preflight,
+): Promise<TakeBackupResult> {
+  const moment = recordedResult<FreezeRecord>(context, 'snapshot');
+  const thaw = recordedResult<{ quiesced: boolean; frozenMs: number } | undefined>(context, 'thaw');
+  const domain = await observeExisting(ports, request.header.vmUuid, context.log);
+  const volumes = plan.volumes.map((volume) => {
+    const wish = request.volumes.find((candidate) => candidate.key === volume.key) as TakeBackupVolume;
+    const seal = recordedResult<CopiedVolume>(context, 'seal', volume.key);
+    const chain = chainPaths(diskOf(domain, volume.target));
+    const kept = chain.includes(wish.newDeltaPath);
+    return {
+      key: volume.key,
+      target: volume.target,
+      sizeBytes: BigInt(seal.sizeBytes),
+      virtualSizeBytes: volume.virtualSizeBytes,
+      digest: seal.digest,
+      deltaPath: kept ? wish.newDeltaPath : undefined,
+      deltaInode: kept ? BigInt(moment.deltaInodes[volume.target] ?? 0) : undefined,
+      activePath: chain[0] ?? '',
+      copiedInFull: seal.parentFile === undefined,
+    };
+  });
+  return {
+    volumes,
+    quiesced: thaw?.quiesced ?? false,
+    frozenMs: thaw?.frozenMs ?? 0,
+    frozenAtUnixMs: moment.frozenAtUnixMs,
+    sizeBytes: volumes.reduce((sum, volume) => sum + volume.sizeBytes, 0n),
+  };
+}
+
+function recordedResult<T>(context: StepContext, name: string, subject = ''): T {
+  return context.recorded(name, subject)?.result as T;
+}
