@@ -66,8 +66,10 @@ export class Journal {
     this.damaged = undefined;
   }
 
+  /** No appends any more; the entries stay readable. May be called again. */
   async close(): Promise<void> {
     await this.tail;
+    this.damaged = new Error(`The journal ${this.path} is closed.`);
     await this.file.close();
   }
 }
