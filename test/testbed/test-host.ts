@@ -3,8 +3,9 @@
  * Owns its directory and every process inside. It never touches the machine's own libvirt.
  */
 import { spawn } from 'node:child_process';
-import { mkdir, open, readFile, rm } from 'node:fs/promises';
+import { mkdir, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removePiece } from './cleanup.js';
 import { commandError, tryRun, type CommandOptions, type CommandResult } from './command.js';
 import {
   bootNamespace,
@@ -58,7 +59,7 @@ export class TestHost {
     if (owner !== undefined && owner !== process.pid) {
       throw new Error(`test host ${options.name} is in use by process ${owner}; choose another name`);
     }
-    await removeHost(dir);
+    await removePiece(dir);
     await mkdir(dir, { recursive: true, mode: 0o755 });
     await markOwner(dir);
     await writeLibvirtConfig(dir, options.name);
@@ -86,7 +87,7 @@ export class TestHost {
 
   /** Kills the host and removes its directory with everything in it. Does not mind being called twice. */
   async destroy(): Promise<void> {
-    await removeHost(this.dir);
+    await removePiece(this.dir);
     this.init = 0;
   }
 
@@ -222,12 +223,6 @@ export class TestHost {
     if (this.init === 0) throw new Error(`test host ${this.name} is not running: boot() it first`);
     return this.init;
   }
-}
-
-/** Kills the host in `dir`, when there is one, and removes the directory. */
-export async function removeHost(dir: string): Promise<void> {
-  await killNamespace(dir);
-  await rm(dir, { recursive: true, force: true });
 }
 
 async function childOf(pid: number): Promise<number | undefined> {

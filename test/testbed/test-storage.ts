@@ -1,0 +1,150 @@
+/**
+ * Storages for backups and disks that can be full, read-only, gone, slow or hanging. Owns its directory, mount, loop device
+ * and daemon; all of them can be found again and removed after a crash of the test (cleanup.ts).
+ */
+import { mkdir, open, rm, statfs, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { removePiece } from './cleanup.js';
+import { run } from './command.js';
+import { signalDevice, startSlowDevice, throttleDevice } from './slow-device.js';
+import { livingOwner, markOwner, prepareRunRoot, runPath } from './work-dir.js';
+
+/**
+ * directory: a plain folder. filesystem: an ext4 of its own on a loop device. slow: the same on a device that can be
+ * throttled and stopped.
+ */
+export type StorageKind = 'directory' | 'filesystem' | 'slow';
+
+const fillerName = '.test-filler';
+
+export class TestStorage {
+  private constructor(
+    readonly name: string,
+    readonly kind: StorageKind,
+    /** The storage's folder: what the product is told. The same path on every test host, also on those running already. */
+    readonly path: string,
+    private readonly dir: string,
+    private readonly device: string | undefined,
+  ) {}
+
+  /** Creates a storage; leftovers of an interrupted run with the same name are removed first. `sizeMiB` default 256. */
+  static async create(options: { name: string; kind: StorageKind; sizeMiB?: number }): Promise<TestStorage> {
+    await prepareRunRoot();
+    const dir = runPath(options.name);
+    const owner = await livingOwner(dir);
+    if (owner !== undefined && owner !== process.pid) {
+      throw new Error(`test storage ${options.name} is in use by process ${owner}; choose another name`);
+    }
+    await removePiece(dir);
+    const path = join(dir, 'storage');
+    await mkdir(path, { recursive: true, mode: 0o755 });
+    await markOwner(dir);
+    const device = options.kind === 'directory' ? undefined : await makeDevice(dir, options.kind, options.sizeMiB ?? 256);
+    const storage = new TestStorage(options.name, options.kind, path, dir, device);
+    if (device !== undefined) await storage.mount();
+    return storage;
+  }
+
+  /** Fills the file system until only `leaveBytes` (default none) are free. */
+  async fill(leaveBytes = 0): Promise<void> {
+    this.needDevice();
+    const filler = await open(join(this.path, fillerName), 'a');
+    try {
+      const zeros = Buffer.alloc(1024 * 1024);
+      for (;;) {
+        const { bavail, bsize } = await statfs(this.path);
+        const room = Math.min(bavail * bsize - leaveBytes, zeros.length);
+        if (room <= 0) break;
+        await filler.write(zeros.subarray(0, room));
+        await filler.sync();
+      }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+    } finally {
+      await filler.close();
+    }
+  }
+
+  /** Takes back what `fill` took. */
+  async unfill(): Promise<void> {
+    await rm(join(this.path, fillerName), { force: true });
+  }
+
+  /** Makes the whole file system read-only, on every host. Fails while a file on it is open for writing. */
+  async remountReadOnly(): Promise<void> {
+    this.needDevice();
+    await run(['mount', '-o', 'remount,ro', this.path]);
+  }
+
+  async remountReadWrite(): Promise<void> {
+    this.needDevice();
+    await run(['mount', '-o', 'remount,rw', this.path]);
+  }
+
+  /** Takes the mount away under everybody's feet: the folder is an empty one; files that are open stay usable. */
+  async vanish(): Promise<void> {
+    this.needDevice();
+    await run(['umount', '-l', this.path]);
+  }
+
+  /** Mounts a vanished storage again. */
+  async reappear(): Promise<void> {
+    await this.mount();
+  }
+
+  /**
+   * Stops the device: whatever is not in memory hangs in uninterruptible sleep until `resume`. Do not call the
+   * machine-wide `sync` meanwhile.
+   */
+  async hang(): Promise<void> {
+    this.needSlow();
+    await run(['sync', '-f', this.path]);
+    await writeFile('/proc/sys/vm/drop_caches', '3');
+    if (!(await signalDevice(this.dir, 'SIGSTOP'))) throw new Error(`the daemon of storage ${this.name} is gone`);
+  }
+
+  async resume(): Promise<void> {
+    this.needSlow();
+    if (!(await signalDevice(this.dir, 'SIGCONT'))) throw new Error(`the daemon of storage ${this.name} is gone`);
+  }
+
+  /** Limits the device to so many bytes per second; 0 takes the limit away. Data in memory is not slowed. */
+  async throttle(bytesPerSecond: number): Promise<void> {
+    this.needSlow();
+    await throttleDevice(this.dir, bytesPerSecond);
+  }
+
+  /** Kills the device for good: from now on its file system answers with input/output errors. */
+  async breakDevice(): Promise<void> {
+    this.needSlow();
+    await signalDevice(this.dir, 'SIGKILL');
+  }
+
+  /** Removes the storage with all it holds. */
+  async destroy(): Promise<void> {
+    await removePiece(this.dir);
+  }
+
+  private async mount(): Promise<void> {
+    await run(['mount', '-t', 'ext4', this.needDevice(), this.path]);
+  }
+
+  private needDevice(): string {
+    if (this.device === undefined) throw new Error(`storage ${this.name} is a plain directory: it has no device`);
+    return this.device;
+  }
+
+  private needSlow(): void {
+    if (this.kind !== 'slow') throw new Error(`storage ${this.name} cannot do that: create it with kind "slow"`);
+  }
+}
+
+async function makeDevice(dir: string, kind: 'filesystem' | 'slow', sizeMiB: number): Promise<string> {
+  let file = join(dir, 'disk.raw');
+  if (kind === 'slow') file = await startSlowDevice(dir, sizeMiB);
+  else await run(['truncate', '-s', `${sizeMiB}M`, file]);
+  const device = (await run(['losetup', '--find', '--show', file])).trim();
+  // No blocks reserved for root: full means full for the agent too.
+  await run(['mkfs.ext4', '-q', '-F', '-m', '0', '-E', 'lazy_itable_init=0,lazy_journal_init=0', device]);
+  return device;
+}
