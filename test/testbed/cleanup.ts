@@ -2,7 +2,7 @@
  * Removes what test runs left behind: hosts with all their processes, daemons, mounts, loop devices, directories.
  * Owns only what lies below the test bed's run folder, and leaves pieces alone whose process still lives.
  *
- * As a program: `node dist/testbed/cleanup.js [--all]`; `--all` also removes pieces of living processes.
+ * As a program: `node dist/testbed/cleanup.js [--all]`; `--all` also removes pieces of living processes and folders it does not know.
  */
 import { readdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ import { pathToFileURL } from 'node:url';
 import { run, tryRun } from './command.js';
 import { killNamespace } from './host-namespace.js';
 import { signalDevice } from './slow-device.js';
-import { livingOwner, mountPoints, runRoot } from './work-dir.js';
+import { isAbandoned, mountPoints, runRoot } from './work-dir.js';
 import { waitUntil } from './wait-until.js';
 
 /** Removes every left-behind piece and returns their names. */
@@ -18,7 +18,7 @@ export async function cleanTestbed(options: { all?: boolean } = {}): Promise<str
   const names = await readdir(runRoot()).catch(() => []);
   const stale: string[] = [];
   for (const name of names) {
-    if (options.all === true || (await livingOwner(join(runRoot(), name))) === undefined) stale.push(name);
+    if (options.all === true || (await isAbandoned(join(runRoot(), name)))) stale.push(name);
   }
   // Stopped devices first: nothing that hangs in one of them can die before.
   for (const name of stale) await signalDevice(join(runRoot(), name), 'SIGKILL');

@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { open, readFile, stat, writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from './command.js';
 import { talkLines } from './unix-socket.js';
@@ -32,7 +32,6 @@ export async function startSlowDevice(dir: string, sizeMiB: number): Promise<str
   await log.close();
   await spawned;
   child.unref();
-  await writeFile(join(dir, 'daemon.pid'), String(child.pid));
   await waitUntil(`the storage daemon in ${dir} exports its file`, async () => {
     if (child.exitCode !== null) throw new Error(await readFile(join(dir, 'daemon.log'), 'utf8'));
     return (await stat(exported)).dev !== before;
@@ -58,12 +57,15 @@ export async function throttleDevice(dir: string, bytesPerSecond: number): Promi
   });
 }
 
-/** Sends a signal to the daemon of `dir`. Returns false when none lives. */
+/** Sends a signal to the daemon of `dir`, found by its command line. Returns false when none lives. */
 export async function signalDevice(dir: string, signal: NodeJS.Signals): Promise<boolean> {
-  const pid = Number(await readFile(join(dir, 'daemon.pid'), 'utf8').catch(() => '0'));
-  if (!(pid > 1)) return false;
-  const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-  if (!commandLine.startsWith('qemu-storage-daemon\0') || !commandLine.includes(join(dir, 'export'))) return false;
-  process.kill(pid, signal);
-  return true;
+  const exported = `"mountpoint":${JSON.stringify(join(dir, 'export'))}`;
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    const commandLine = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (!commandLine.startsWith('qemu-storage-daemon\0') || !commandLine.includes(exported)) continue;
+    process.kill(Number(pid), signal);
+    return true;
+  }
+  return false;
 }

@@ -60,10 +60,19 @@ export async function markOwner(dir: string): Promise<void> {
 
 /** Process id of the living owner of a folder, or undefined when nobody owns it any more. */
 export async function livingOwner(dir: string): Promise<number | undefined> {
-  const mark = await readFile(join(dir, 'owner'), 'utf8').catch(() => '');
-  const [pid, started] = mark.trim().split(' ');
+  const [pid, started] = (await ownerMark(dir)) ?? [];
   if (pid === undefined || started === undefined) return undefined;
   return (await startTime(Number(pid))) === started ? Number(pid) : undefined;
+}
+
+/** Whether a folder was made by a process that has ended. A folder without a mark was made by something else. */
+export async function isAbandoned(dir: string): Promise<boolean> {
+  return (await ownerMark(dir)) !== undefined && (await livingOwner(dir)) === undefined;
+}
+
+async function ownerMark(dir: string): Promise<string[] | undefined> {
+  const mark = await readFile(join(dir, 'owner'), 'utf8').catch(() => undefined);
+  return mark?.trim().split(' ');
 }
 
 /** Start time of a process in kernel ticks, as text; tells a process from a later one with the same id. */
