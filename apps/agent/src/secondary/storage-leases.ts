@@ -19,5 +19,8 @@ export interface StorageLeases {
   /** Drops the lease; unmounts when it was the last. Never throws for a busy or hung mount: it is tried again later. */
   release(storageId: string, operationId: string): Promise<void>;
   /** As InspectStorage of the protocol. With initialise writes holdfast.json into an empty place (STORAGE_NOT_EMPTY otherwise). */
-  inspect(storage: StorageSpec, initialise: boolean): Promise<{ storageId: string; formatVersion: number; totalBytes: bigint; freeBytes: bigint; writable: boolean }>;
+  inspect(
+    storage: StorageSpec,
+    initialise: boolean,
+  ): Promise<{ storageId: string; formatVersion: number; totalBytes: bigint; freeBytes: bigint; writable: boolean }>;
 }

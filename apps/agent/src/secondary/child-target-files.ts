@@ -1,0 +1,240 @@
+/**
+ * TargetFiles by coreutils children: no call on a target runs inside the agent's process. Owns the argument arrays and what
+ * their exit codes mean; every path is resolved (links and all) and must be inside a known root before it is used.
+ */
+import { basename, dirname } from 'node:path';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import type { ToolCall, ToolResult, ToolRunner } from '../process/tool-runner.js';
+import { isInside, type KnownRoots } from './known-roots.js';
+import type { FileFacts, TargetFiles } from './target-files.js';
+
+/** Metadata calls; a storage that does not answer them in this time hangs. */
+const SHORT_MS = 30_000;
+/** Resolving a root that may be a link. */
+const LINK_MS = 5_000;
+/** fsync and copies: as long as the slowest disk that works needs. */
+const FLUSH_MS = 600_000;
+const DIGEST_MS = 12 * 3_600_000;
+const TEXT_LIMIT_BYTES = 1024 * 1024;
+
+export class ChildTargetFiles implements TargetFiles {
+  constructor(
+    private readonly tools: ToolRunner,
+    private readonly roots: Pick<KnownRoots, 'all'>,
+  ) {}
+
+  async stat(path: string): Promise<FileFacts | undefined> {
+    await this.check(path);
+    return this.facts(path);
+  }
+
+  async list(path: string): Promise<string[] | undefined> {
+    await this.check(path);
+    const names = await this.names(path);
+    if (names !== undefined) return names;
+    if (await this.isAbsent(path)) return undefined;
+    throw new HoldfastError('TOOL_FAILED', `The directory ${path} cannot be read.`, { tool: 'find', path });
+  }
+
+  async readText(path: string): Promise<string | undefined> {
+    await this.check(path);
+    const result = await this.run('head', ['-c', String(TEXT_LIMIT_BYTES + 1), '--', path]);
+    if (result.exitCode !== 0) {
+      if ((await this.facts(path)) === undefined) return undefined;
+      throw failed('head', path, result);
+    }
+    if (Buffer.byteLength(result.stdout) > TEXT_LIMIT_BYTES) {
+      throw new HoldfastError(
+        'WRONG_STATE',
+        `The file ${path} is larger than a text of Holdfast can be (${TEXT_LIMIT_BYTES} bytes).`,
+        { path },
+      );
+    }
+    return result.stdout;
+  }
+
+  async writeText(path: string, text: string): Promise<void> {
+    await this.check(path);
+    await this.must('dd', [`of=${path}`, 'conv=fsync', 'status=none'], { deadlineMs: FLUSH_MS, input: text });
+  }
+
+  async copyFile(from: string, to: string): Promise<void> {
+    await this.check(from, to);
+    await this.must('cp', ['--sparse=auto', '-T', '--', from, to], { deadlineMs: FLUSH_MS });
+    await this.must('sync', ['--', to], { deadlineMs: FLUSH_MS });
+  }
+
+  async makeDirectory(path: string): Promise<void> {
+    await this.check(path);
+    await this.must('mkdir', ['-p', '--', path]);
+    await this.must('sync', ['--', dirname(path)], { deadlineMs: FLUSH_MS });
+  }
+
+  async sync(path: string, options: { deadlineMs?: number; signal?: AbortSignal } = {}): Promise<void> {
+    await this.check(path);
+    await this.must('sync', ['--', path], {
+      deadlineMs: options.deadlineMs ?? FLUSH_MS,
+      ...(options.signal && { signal: options.signal }),
+    });
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.check(from, to);
+    const [source, target] = await Promise.all([this.facts(from), this.facts(to)]);
+    if (source === undefined && target !== undefined) return;
+    if (source === undefined)
+      throw new HoldfastError('NOT_FOUND', `The file ${from} does not exist, so it cannot become ${to}.`, { path: from });
+    if (target !== undefined)
+      throw new HoldfastError('WRONG_STATE', `The file ${to} exists already; ${from} is not renamed over it.`, { path: to });
+    // mv copies between file systems, and a copy is not atomic.
+    const devices = (await this.must('stat', ['-L', '-c', '%d', '--', dirname(from), dirname(to)])).trim().split('\n');
+    if (devices[0] !== devices[1]) {
+      throw new HoldfastError(
+        'WRONG_STATE',
+        `${from} and ${to} are on different file systems; a rename is possible inside one only.`,
+        { path: from },
+      );
+    }
+    // -n is a rename that replaces nothing (RENAME_NOREPLACE), and silent when it did nothing: so look.
+    await this.must('mv', ['-n', '-T', '--', from, to]);
+    const [left, made] = await Promise.all([this.facts(from), this.facts(to)]);
+    if (left !== undefined || made === undefined || made.inode !== source.inode) {
+      throw new HoldfastError(
+        'WRONG_STATE',
+        `${from} was not renamed to ${to}: something else made that name at the same time.`,
+        { path: to },
+      );
+    }
+  }
+
+  async remove(path: string): Promise<void> {
+    await this.check(path);
+    await this.must('rm', ['-f', '--', path]);
+  }
+
+  async removeDirectory(path: string): Promise<void> {
+    await this.check(path);
+    const result = await this.run('rmdir', ['--', path]);
+    if (result.exitCode !== 0 && (await this.facts(path)) !== undefined) throw failed('rmdir', path, result);
+  }
+
+  async space(path: string): Promise<{ totalBytes: bigint; freeBytes: bigint }> {
+    await this.check(path);
+    const lines = (await this.must('df', ['-B1', '--output=size,avail', '--', path])).trim().split('\n');
+    const [total, free] = (lines[1] ?? '').trim().split(/\s+/);
+    if (total === undefined || free === undefined)
+      throw new HoldfastError('TOOL_FAILED', `df said nothing about ${path}.`, { tool: 'df', path });
+    return { totalBytes: BigInt(total), freeBytes: BigInt(free) };
+  }
+
+  async digest(path: string, options: { signal?: AbortSignal } = {}): Promise<string> {
+    await this.check(path);
+    // One thread: a digest must not take the host's processors from its guests. No mmap: it reads in order, and fails cleanly.
+    const out = await this.must('b3sum', ['--num-threads', '1', '--no-mmap', '--no-names', '--', path], {
+      deadlineMs: DIGEST_MS,
+      ...options,
+    });
+    return `blake3:${out.trim()}`;
+  }
+
+  private async facts(path: string): Promise<FileFacts | undefined> {
+    const result = await this.run('stat', ['-L', '-c', '%f %s %b %B %i', '--', path]);
+    if (result.exitCode !== 0) {
+      if (await this.isAbsent(path)) return undefined;
+      throw failed('stat', path, result);
+    }
+    const [mode = '0', size = '0', blocks = '0', blockSize = '0', inode = '0'] = result.stdout.trim().split(' ');
+    const type = parseInt(mode, 16) & 0o170000;
+    return {
+      kind: type === 0o100000 ? 'file' : type === 0o040000 ? 'directory' : 'other',
+      sizeBytes: BigInt(size),
+      allocatedBytes: BigInt(blocks) * BigInt(blockSize),
+      inode: BigInt(inode),
+    };
+  }
+
+  /**
+   * stat fails alike for "not there" and "cannot be read", and only the first is an answer: absent means that the directory
+   * above could be read and has no such name, or is itself absent. Not decided by the text of an error.
+   */
+  private async isAbsent(path: string): Promise<boolean> {
+    const parent = dirname(path);
+    if (parent === path) return false;
+    const names = await this.names(parent);
+    return names === undefined ? this.isAbsent(parent) : !names.includes(basename(path));
+  }
+
+  /** Undefined when the directory cannot be read or does not exist. NUL keeps every name apart. */
+  private async names(directory: string): Promise<string[] | undefined> {
+    const result = await this.run('find', ['-H', directory, '-mindepth', '1', '-maxdepth', '1', '-printf', '%f\\0']);
+    return result.exitCode === 0 ? result.stdout.split('\0').slice(0, -1).sort() : undefined;
+  }
+
+  /** Every path, with all links resolved, is inside a known root. PATH_OUTSIDE_POOLS, INVALID_INPUT. */
+  private async check(...paths: string[]): Promise<void> {
+    for (const path of paths) {
+      if (!path.startsWith('/') || /[\0\n]/.test(path)) {
+        throw new HoldfastError(
+          'INVALID_INPUT',
+          `The path ${JSON.stringify(path)} must be absolute, without NUL and line ends.`,
+          { path },
+        );
+      }
+    }
+    // -m: what does not exist yet is resolved as far as it exists.
+    const resolved = (await this.must('realpath', ['-m', '-z', '--', ...paths])).split('\0').slice(0, -1);
+    const roots = this.roots.all();
+    for (const [index, path] of paths.entries()) {
+      const real = resolved[index] ?? '';
+      if (roots.some((root) => isInside(real, root)) || (await this.isInsideLinkedRoot(real, roots))) continue;
+      throw new HoldfastError(
+        'PATH_OUTSIDE_POOLS',
+        `The path ${path} (really ${real}) is outside of the directories that this agent may touch: ${roots.join(', ') || 'none'}.`,
+        { path, resolved: real },
+      );
+    }
+  }
+
+  /** Roots that are links themselves. Asked one by one and last, so that a root that hangs holds up only what is not elsewhere. */
+  private async isInsideLinkedRoot(real: string, roots: readonly string[]): Promise<boolean> {
+    const inside = roots.map(async (root) => {
+      const result = await this.run('realpath', ['-m', '-z', '--', root], { deadlineMs: LINK_MS }).catch(() => undefined);
+      return result?.exitCode === 0 && isInside(real, result.stdout.slice(0, -1));
+    });
+    return (await Promise.all(inside)).includes(true);
+  }
+
+  private run(tool: string, args: readonly string[], call: Partial<ToolCall> = {}): Promise<ToolResult> {
+    return this.answered(args, this.tools.run(tool, args, { deadlineMs: SHORT_MS, ...call }));
+  }
+
+  private must(tool: string, args: readonly string[], call: Partial<ToolCall> = {}): Promise<string> {
+    return this.answered(args, this.tools.must(tool, args, { deadlineMs: SHORT_MS, ...call }));
+  }
+
+  /** A target that does not answer in time is a target that hangs. */
+  private async answered<T>(args: readonly string[], call: Promise<T>): Promise<T> {
+    try {
+      return await call;
+    } catch (thrown) {
+      if (!(thrown instanceof HoldfastError) || thrown.code !== 'TIMED_OUT') throw thrown;
+      const path = args.find((arg) => arg.startsWith('/') || arg.startsWith('of=/')) ?? '';
+      throw new HoldfastError(
+        'STORAGE_HANGING',
+        `The storage below ${path} does not answer; it is tried again when it does.`,
+        { path, ...thrown.fields },
+        { cause: thrown },
+      );
+    }
+  }
+}
+
+function failed(tool: string, path: string, result: ToolResult): HoldfastError {
+  const stderr = result.stderr.slice(-2_000).trim();
+  return new HoldfastError('TOOL_FAILED', `${tool} failed on ${path} with exit code ${result.exitCode}: ${stderr}`, {
+    tool,
+    path,
+    exitCode: String(result.exitCode),
+    stderr,
+  });
+}
