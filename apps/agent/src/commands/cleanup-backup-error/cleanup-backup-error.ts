@@ -39,7 +39,7 @@ async function run(
     await context.step('remove-unused', path, { path }, (intent) => discardDelta(ports, context, vmUuid, intent.path));
   }
   if (request.storage && request.unpublishedBackupIds.length > 0) {
-    const { root } = await ports.storages.acquire(request.storage, context.operationId, 'write');
+    const { root } = await ports.storages.acquire(request.storage, context.operationId, 'read');
     for (const backupId of request.unpublishedBackupIds) {
       await context.step('discard-folder', backupId, { backupId }, async (intent) => {
         await discardBackupFolder(ports, root, vmUuid, intent.backupId, { unpublish: false });

@@ -63,7 +63,8 @@ async function undoPrimary(
 
 async function undoSecondary(ports: CommandPorts, request: TakeBackupRequest, context: StepContext): Promise<void> {
   try {
-    const { root } = await ports.storages.acquire(request.storage, request.header.operationId, 'write');
+    // 'read': a storage that is full cannot prove that it can be written, and must be emptied all the same.
+    const { root } = await ports.storages.acquire(request.storage, request.header.operationId, 'read');
     await context.step('undo-discard-folder', '', { backupId: request.backupId }, async ({ backupId }) => {
       await discardBackupFolder(ports, root, request.header.vmUuid, backupId, { unpublish: true });
       return null;
