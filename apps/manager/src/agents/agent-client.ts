@@ -1,0 +1,127 @@
+/** One agent, called over gRPC with mutual TLS. Owns deadlines and the decoding of errors; answers in our own types. */
+import { Metadata, type ClientReadableStream, type ClientUnaryCall, type ServiceError } from '@grpc/grpc-js';
+import { assertNever, HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import { HostAgentClient } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
+import type {
+  CancelOperationResponse,
+  CleanupBackupErrorResponse,
+  ForgetOperationResponse,
+  GetHostInfoResponse,
+  GetOperationResponse,
+  InspectStorageResponse,
+  ListDomainsResponse,
+  ReleaseFilesResponse,
+  RestoreBackupResponse,
+  TakeBackupResponse,
+  WatchDomainsResponse,
+  WatchOperationResponse,
+} from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
+import { fromServiceError, type CalledHost } from './agent-errors.js';
+import type { AgentCommand, AgentOperation, DomainChanges, HostInfo, SeenDomain, StorageAccess, StorageFacts } from './agent-types.js';
+import { toDomain, toDomainChanges, toHostInfo, toOperation } from './wire-mapping.js';
+
+const SHORT_MS = 10_000;
+const LIST_MS = 60_000;
+/** Mounting may take its time; a hanging storage is the agent's to give up on. */
+const STORAGE_MS = 120_000;
+
+type Done<Response> = (error: ServiceError | null, response: Response) => void;
+type Unary<Response> = (done: Done<Response>) => ClientUnaryCall;
+
+export class AgentClient {
+  constructor(
+    private readonly client: HostAgentClient,
+    private readonly host: CalledHost,
+  ) {}
+
+  async hostInfo(): Promise<HostInfo> {
+    return toHostInfo(await this.unary((done: Done<GetHostInfoResponse>) => this.client.getHostInfo({}, new Metadata(), within(SHORT_MS), done)));
+  }
+
+  /** Unknown UUIDs are absent from the answer. */
+  async listDomains(uuids: readonly string[]): Promise<SeenDomain[]> {
+    const { domains } = await this.unary((done: Done<ListDomainsResponse>) => this.client.listDomains({ uuids: [...uuids] }, new Metadata(), within(LIST_MS), done));
+    return domains.map(toDomain);
+  }
+
+  /** First all domains, then changes. Ends with an error when the connection does. */
+  async *watchDomains(signal: AbortSignal): AsyncIterable<DomainChanges> {
+    const stream: ClientReadableStream<WatchDomainsResponse> = this.client.watchDomains({});
+    for await (const message of this.read(stream, signal)) yield toDomainChanges(message);
+  }
+
+  async inspectStorage(storage: StorageAccess, initialise: boolean): Promise<StorageFacts> {
+    const { storageId, totalBytes, freeBytes, writable } = await this.unary((done: Done<InspectStorageResponse>) =>
+      this.client.inspectStorage({ storage: { ...storage }, initialise }, new Metadata(), within(STORAGE_MS), done),
+    );
+    return { storageId, totalBytes, freeBytes, writable };
+  }
+
+  /** Hands over an operation. The same command again is harmless: it answers with the operation as it is now. */
+  async start(command: AgentCommand): Promise<AgentOperation> {
+    const metadata = new Metadata();
+    const options = within(SHORT_MS);
+    switch (command.kind) {
+      case 'takeBackup':
+        return toOperation((await this.unary((done: Done<TakeBackupResponse>) => this.client.takeBackup(command.request, metadata, options, done))).operation);
+      case 'restoreBackup':
+        return toOperation((await this.unary((done: Done<RestoreBackupResponse>) => this.client.restoreBackup(command.request, metadata, options, done))).operation);
+      case 'cleanupBackupError':
+        return toOperation((await this.unary((done: Done<CleanupBackupErrorResponse>) => this.client.cleanupBackupError(command.request, metadata, options, done))).operation);
+      case 'releaseFiles':
+        return toOperation((await this.unary((done: Done<ReleaseFilesResponse>) => this.client.releaseFiles(command.request, metadata, options, done))).operation);
+      default:
+        return assertNever(command);
+    }
+  }
+
+  /** The operation now and after every change; ends with the finished one. */
+  async *watchOperation(operationId: string, signal: AbortSignal): AsyncIterable<AgentOperation> {
+    const stream: ClientReadableStream<WatchOperationResponse> = this.client.watchOperation({ operationId });
+    for await (const message of this.read(stream, signal)) yield toOperation(message.operation);
+  }
+
+  async getOperation(operationId: string): Promise<AgentOperation> {
+    return toOperation((await this.unary((done: Done<GetOperationResponse>) => this.client.getOperation({ operationId }, new Metadata(), within(SHORT_MS), done))).operation);
+  }
+
+  async cancelOperation(operationId: string): Promise<AgentOperation> {
+    return toOperation((await this.unary((done: Done<CancelOperationResponse>) => this.client.cancelOperation({ operationId }, new Metadata(), within(SHORT_MS), done))).operation);
+  }
+
+  async forgetOperation(operationId: string): Promise<void> {
+    await this.unary((done: Done<ForgetOperationResponse>) => this.client.forgetOperation({ operationId }, new Metadata(), within(SHORT_MS), done));
+  }
+
+  close(): void {
+    this.client.close();
+  }
+
+  private unary<Response>(call: Unary<Response>): Promise<Response> {
+    return new Promise((resolve, reject) => {
+      call((error, response) => {
+        if (error === null) resolve(response);
+        else reject(fromServiceError(error, this.host));
+      });
+    });
+  }
+
+  private async *read<Message>(stream: ClientReadableStream<Message>, signal: AbortSignal): AsyncIterable<Message> {
+    const cancel = (): void => stream.cancel();
+    if (signal.aborted) cancel();
+    signal.addEventListener('abort', cancel);
+    try {
+      for await (const message of stream as AsyncIterable<Message>) yield message;
+    } catch (error) {
+      if (signal.aborted) return;
+      throw error instanceof HoldfastError ? error : fromServiceError(error as ServiceError, this.host);
+    } finally {
+      signal.removeEventListener('abort', cancel);
+      stream.cancel();
+    }
+  }
+}
+
+function within(milliseconds: number): { deadline: Date } {
+  return { deadline: new Date(Date.now() + milliseconds) };
+}

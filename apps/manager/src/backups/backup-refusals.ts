@@ -1,0 +1,52 @@
+/** What keeps a VM from being backed up, found before anything is touched. Pure. */
+import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
+
+export interface RefusalVm {
+  readonly id: string;
+  readonly name: string;
+  readonly powerState: string;
+  readonly protectionState: 'Ok' | 'MergePending' | 'BackupError';
+  readonly protectionReason: ErrorData | null;
+  readonly guestAgent: boolean;
+  readonly problems: readonly ErrorData[];
+}
+
+export interface RefusalVolume {
+  readonly target: string;
+  readonly refusal: ErrorData | null;
+}
+
+/** The first thing that speaks against a backup; undefined when nothing does. `volumes`: the attached ones. */
+export function backupRefusal(vm: RefusalVm, volumes: readonly RefusalVolume[], quiesce: 'no' | 'try' | 'require'): HoldfastError | undefined {
+  const fields = { vmId: vm.id };
+  if (vm.protectionState === 'BackupError') {
+    const why = vm.protectionReason?.message ?? 'its disks are not in a state that Holdfast can explain';
+    return new HoldfastError(
+      'CHAIN_UNEXPLAINED',
+      `The VM "${vm.name}" is in BackupError: ${why} See what would be done with "holdfast vm finish-chain --dry-run", then finish its chain.`,
+      fields,
+    );
+  }
+  const problem = vm.problems[0];
+  if (problem !== undefined) return HoldfastError.fromData({ ...problem, fields: { ...problem.fields, ...fields } });
+  const refused = volumes.filter((volume) => volume.refusal !== null);
+  const first = refused[0]?.refusal;
+  if (first !== undefined && first !== null) {
+    const all = refused.map((volume) => `${volume.target}: ${volume.refusal?.message ?? ''}`).join('; ');
+    return new HoldfastError(first.code, `The VM "${vm.name}" cannot be backed up. ${all}`, { ...first.fields, ...fields, target: refused.map((volume) => volume.target).join(',') });
+  }
+  if (volumes.length === 0) {
+    return new HoldfastError('DISK_UNSUPPORTED', `The VM "${vm.name}" has no disk that could be backed up. Attach one first.`, fields);
+  }
+  if (vm.powerState === 'Other') {
+    return new HoldfastError('WRONG_STATE', `The VM "${vm.name}" is neither running, paused nor shut off just now. Wait until it is, then try again.`, fields);
+  }
+  if (quiesce === 'require' && vm.powerState === 'Running' && !vm.guestAgent) {
+    return new HoldfastError(
+      'GUEST_AGENT_MISSING',
+      `The guest agent of the VM "${vm.name}" does not answer, so its file systems cannot be frozen. Install and start qemu-guest-agent in the guest, or ask for quiesce "try" or "no".`,
+      fields,
+    );
+  }
+  return undefined;
+}

@@ -1,0 +1,122 @@
+/** Backups as callers see them: create, list, get. Planning for good happens when the operation's turn comes. */
+import { Injectable } from '@nestjs/common';
+import { DataSource, In } from 'typeorm';
+import type { Backup, CreateBackup, ListBackups } from '@holdfast/shared/api/backups.js';
+import type { Page } from '@holdfast/shared/api/common.js';
+import type { Operation } from '@holdfast/shared/api/operations.js';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import type { Caller } from '../access/caller.js';
+import { AuditLog } from '../events/audit-log.js';
+import { hostProblem, requireHost } from '../inventory/host-lookup.js';
+import { lockVm, requireVm } from '../inventory/vm-lookup.js';
+import { VmRefresher } from '../inventory/vm-refresher.js';
+import { OperationQueue } from '../operations/operation-queue.js';
+import { operationView } from '../operations/operation-view.js';
+import { BackupEntity, BackupVolumeEntity } from '../persistence/entities/backup.entities.js';
+import { VolumeEntity, type VmEntity } from '../persistence/entities/vm.entities.js';
+import { numericCursorOf, pageOf } from '../persistence/paging.js';
+import { Clock } from '../platform/clock.js';
+import { SettingsService } from '../settings/settings.service.js';
+import { gone } from '../vms/vms.service.js';
+import { readPlanFacts } from './backup-facts.js';
+import { requireBackup } from './backup-lookup.js';
+import { backupRefusal } from './backup-refusals.js';
+import { backupView } from './backup-view.js';
+import { planBackup } from './plan-backup.js';
+
+@Injectable()
+export class BackupsService {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly queue: OperationQueue,
+    private readonly refresher: VmRefresher,
+    private readonly settings: SettingsService,
+    private readonly clock: Clock,
+    private readonly audit: AuditLog,
+  ) {}
+
+  /**
+   * Asks for a backup. Its row exists as Queued from now on; operations of one VM run one after another in the order in
+   * which they were asked for. Refused here with everything that is known to be in the way.
+   */
+  async create(caller: Caller, vmId: string, input: CreateBackup): Promise<Operation> {
+    const manager = this.dataSource.manager;
+    const vm = await requireVm(manager, caller, vmId);
+    if (vm.powerState === 'Gone') throw gone(vm);
+    if (vm.offeringId === null) {
+      throw new HoldfastError('NO_OFFERING', `The VM "${vm.name}" has no backup offering. Assign one with "holdfast vm assign".`, { vmId });
+    }
+    if (vm.hostId === null) throw gone(vm);
+    const problem = hostProblem(await requireHost(manager, vm.hostId));
+    if (problem !== undefined) throw problem;
+    await this.refuse(vm, input);
+
+    const backupId = this.clock.newId();
+    const plan = planBackup(await readPlanFacts(manager, this.settings, vm, { id: backupId, isolated: input.isolated }));
+    const now = this.clock.now();
+    const operation = await this.dataSource.transaction(async (tx) => {
+      const locked = await lockVm(tx, vmId);
+      if (locked.offeringId === null) throw new HoldfastError('NO_OFFERING', `The VM "${vm.name}" was just removed from its backup offering.`, { vmId });
+      const row = await this.queue.add(tx, { kind: 'TakeBackup', vmId, hostId: locked.hostId, backupId, accountId: locked.accountId, input: {} });
+      await tx.insert(BackupEntity, {
+        id: backupId,
+        vmId,
+        vmName: locked.name,
+        accountId: locked.accountId,
+        name: input.name ?? `${locked.name}-${now.toISOString()}`,
+        description: input.description,
+        state: 'Queued',
+        type: plan.decision.type,
+        fullReason: plan.fullReason ?? null,
+        isolated: input.isolated,
+        endOfChain: plan.decision.endOfChain,
+        quiesce: input.quiesce,
+        parentId: plan.decision.parentId ?? null,
+        storageId: plan.storage.storageId,
+        storageReason: plan.storage.reason,
+        operationId: row.id,
+        warnings: [],
+        createdAt: now,
+      });
+      return row;
+    });
+    this.audit.changed(caller, 'backup.create', { vmId, backupId, operationId: operation.id });
+    return operationView(operation);
+  }
+
+  /** Newest first. A user sees those of its own account. */
+  async list(caller: Caller, query: ListBackups): Promise<Page<Backup>> {
+    const after = numericCursorOf(query);
+    const manager = this.dataSource.manager;
+    const find = manager.createQueryBuilder(BackupEntity, 'b').orderBy('b.seq', 'DESC').limit(query.limit + 1);
+    if (caller.role !== 'admin') find.andWhere('b.account_id = :account', { account: caller.accountId });
+    if (query.vmId !== undefined) find.andWhere('b.vm_id = :vm', { vm: query.vmId });
+    if (query.storageId !== undefined) find.andWhere('b.storage_id = :storage', { storage: query.storageId });
+    if (query.state === undefined) find.andWhere(`b.state NOT IN ('Removed', 'Expunged')`);
+    else find.andWhere('b.state = :state', { state: query.state });
+    if (after !== undefined) find.andWhere('b.seq < :after', { after: after.toString() });
+    const rows = await find.getMany();
+    const volumes = await manager.find(BackupVolumeEntity, { where: { backupId: In(rows.map((row) => row.id)) }, order: { target: 'ASC' } });
+    return pageOf(rows, query.limit, (row) => row.seq.toString(), (row) => backupView(row, volumes.filter((volume) => volume.backupId === row.id)));
+  }
+
+  async get(caller: Caller, backupId: string): Promise<Backup> {
+    const row = await requireBackup(this.dataSource.manager, caller, backupId);
+    const volumes = await this.dataSource.manager.find(BackupVolumeEntity, { where: { backupId }, order: { target: 'ASC' } });
+    return backupView(row, volumes);
+  }
+
+  /** Refuses by what is known; what is known may be old, so a refusal is looked at again before it is said. */
+  private async refuse(vm: VmEntity, input: CreateBackup): Promise<void> {
+    const known = backupRefusal(vm, await this.attached(vm.id), input.quiesce);
+    if (known === undefined) return;
+    const fresh = await this.refresher.refresh(vm);
+    if (fresh.powerState === 'Gone') throw gone(fresh);
+    const still = backupRefusal(fresh, await this.attached(vm.id), input.quiesce);
+    if (still !== undefined) throw still;
+  }
+
+  private attached(vmId: string): Promise<VolumeEntity[]> {
+    return this.dataSource.manager.find(VolumeEntity, { where: { vmId, attached: true }, order: { target: 'ASC' } });
+  }
+}

@@ -1,0 +1,81 @@
+/** Hosts as callers see them: list, enable, disable, re-address, delete. Their state comes from the watcher. */
+import { Injectable } from '@nestjs/common';
+import { DataSource, MoreThan } from 'typeorm';
+import type { Page } from '@holdfast/shared/api/common.js';
+import type { Host, ListHosts, UpdateHost } from '@holdfast/shared/api/inventory.js';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import type { HostId, ZoneId } from '@holdfast/shared/ids/ids.js';
+import { requireAdmin, type Caller } from '../access/caller.js';
+import { AuditLog } from '../events/audit-log.js';
+import { HostEntity } from '../persistence/entities/inventory.entities.js';
+import { cursorOf, pageOf } from '../persistence/paging.js';
+import { isForeignKeyViolation, violatedUnique } from '../persistence/violations.js';
+import { requireHost } from './host-lookup.js';
+import { checkAddress } from './join.service.js';
+
+@Injectable()
+export class HostsService {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly audit: AuditLog,
+  ) {}
+
+  async list(caller: Caller, query: ListHosts): Promise<Page<Host>> {
+    requireAdmin(caller, 'list hosts');
+    const after = cursorOf(query);
+    const where = { ...(query.zoneId === undefined ? {} : { zoneId: query.zoneId }), ...(after === undefined ? {} : { name: MoreThan(after) }) };
+    const rows = await this.dataSource.manager.find(HostEntity, { where, order: { name: 'ASC' }, take: query.limit + 1 });
+    return pageOf(rows, query.limit, (row) => row.name, hostView);
+  }
+
+  async get(caller: Caller, hostId: string): Promise<Host> {
+    requireAdmin(caller, 'read hosts');
+    return hostView(await requireHost(this.dataSource.manager, hostId));
+  }
+
+  async update(caller: Caller, hostId: string, input: UpdateHost): Promise<Host> {
+    requireAdmin(caller, 'change hosts');
+    await requireHost(this.dataSource.manager, hostId);
+    if (input.address !== undefined) checkAddress(input.address);
+    const changes = { ...(input.enabled === undefined ? {} : { enabled: input.enabled }), ...(input.address === undefined ? {} : { address: input.address }) };
+    try {
+      if (Object.keys(changes).length > 0) await this.dataSource.manager.update(HostEntity, { id: hostId }, changes);
+    } catch (error) {
+      if (violatedUnique(error) === undefined) throw error;
+      throw new HoldfastError('NAME_TAKEN', `Another host has the address ${input.address ?? ''} already.`, { hostId, address: input.address ?? '' });
+    }
+    this.audit.changed(caller, 'host.update', { hostId });
+    return this.get(caller, hostId);
+  }
+
+  /** Refused with IN_USE while VMs were last seen on it. Its certificate is worth nothing afterwards: nobody calls it any more. */
+  async delete(caller: Caller, hostId: string): Promise<void> {
+    requireAdmin(caller, 'delete hosts');
+    const host = await requireHost(this.dataSource.manager, hostId);
+    try {
+      await this.dataSource.manager.delete(HostEntity, { id: hostId });
+    } catch (error) {
+      if (!isForeignKeyViolation(error)) throw error;
+      throw new HoldfastError('IN_USE', `VMs or files left behind by restores are still on the host "${host.name}". Move the VMs and release the files first, or disable the host.`, { hostId });
+    }
+    this.audit.changed(caller, 'host.delete', { hostId, name: host.name });
+  }
+}
+
+function hostView(row: HostEntity): Host {
+  return {
+    id: row.id as HostId,
+    zoneId: row.zoneId as ZoneId,
+    name: row.name,
+    address: row.address,
+    state: row.state,
+    ...(row.stateReason === null ? {} : { stateReason: row.stateReason }),
+    enabled: row.enabled,
+    ...(row.agentVersion === null ? {} : { agentVersion: row.agentVersion }),
+    ...(row.libvirtVersion === null ? {} : { libvirtVersion: row.libvirtVersion }),
+    ...(row.qemuVersion === null ? {} : { qemuVersion: row.qemuVersion }),
+    primaryPools: row.primaryPools,
+    ...(row.lastSeenAt === null ? {} : { lastSeenAt: row.lastSeenAt.toISOString() }),
+    createdAt: row.createdAt.toISOString(),
+  };
+}

@@ -1,0 +1,14 @@
+/** Wires zones, hosts and what is seen on them. */
+import { Module } from '@nestjs/common';
+import { HostWatchers } from './host-watchers.js';
+import { HostsService } from './hosts.service.js';
+import { JoinService } from './join.service.js';
+import { ObservationRecorder } from './observation-recorder.js';
+import { VmRefresher } from './vm-refresher.js';
+import { ZonesService } from './zones.service.js';
+
+@Module({
+  providers: [ZonesService, HostsService, JoinService, ObservationRecorder, VmRefresher, HostWatchers],
+  exports: [ZonesService, HostsService, JoinService, VmRefresher, ObservationRecorder],
+})
+export class InventoryModule {}

@@ -1,0 +1,134 @@
+/**
+ * Writes down what agents see of VMs and their disks, whoever asked them. Owns the records of volumes; what an operation did
+ * is written by the operation's handler, under the same lock on the VM's row.
+ */
+import { Injectable } from '@nestjs/common';
+import { DataSource, In, Not, type EntityManager } from 'typeorm';
+import type { SeenDisk, SeenDomain } from '../agents/agent-types.js';
+import type { HostEntity } from '../persistence/entities/inventory.entities.js';
+import { VmEntity, VolumeDeltaEntity, VolumeEntity, type StoredLayer } from '../persistence/entities/vm.entities.js';
+import { Clock } from '../platform/clock.js';
+import { isTaken } from './choose-host.js';
+import { matchVolumes, type SeenDiskFacts } from './match-volumes.js';
+import { lockVm } from './vm-lookup.js';
+
+type WatchedHost = Pick<HostEntity, 'id' | 'zoneId'>;
+interface SeenWithPaths extends SeenDiskFacts {
+  readonly disk: SeenDisk;
+}
+
+@Injectable()
+export class ObservationRecorder {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Records one VM as its host sees it now. */
+  async record(host: WatchedHost, seen: SeenDomain): Promise<void> {
+    await this.dataSource.transaction(async (manager) => {
+      await this.ensureVm(manager, host, seen);
+      const vm = await lockVm(manager, seen.uuid);
+      if (!isTaken(vm, host.id, seen.state)) return;
+      await manager.update(VmEntity, { id: vm.id }, {
+        hostId: host.id,
+        zoneId: host.zoneId,
+        name: seen.name,
+        powerState: seen.state,
+        guestAgent: seen.guestAgent,
+        problems: [...seen.problems] as object[],
+        seenAt: this.clock.now(),
+      });
+      await this.recordVolumes(manager, vm.id, seen.disks);
+    });
+  }
+
+  /** The host says that it has exactly these VMs: others that were last seen there are gone. */
+  async recordAll(host: WatchedHost, domains: readonly SeenDomain[]): Promise<void> {
+    for (const domain of domains) await this.record(host, domain);
+    const uuids = domains.map((domain) => domain.uuid);
+    const known = await this.dataSource.manager.find(VmEntity, { select: { id: true }, where: { hostId: host.id, powerState: Not('Gone'), ...(uuids.length === 0 ? {} : { id: Not(In(uuids)) }) } });
+    await this.recordGone(host, known.map((vm) => vm.id));
+  }
+
+  /** libvirt of this host does not know these VMs any more. Another host that has one keeps it. */
+  async recordGone(host: WatchedHost, uuids: readonly string[]): Promise<void> {
+    if (uuids.length === 0) return;
+    await this.dataSource.manager.update(VmEntity, { id: In([...uuids]), hostId: host.id }, { powerState: 'Gone', guestAgent: false, problems: [] });
+  }
+
+  /** Nobody knows how the VMs of a host that does not answer are. */
+  async recordUnknown(hostId: string): Promise<void> {
+    await this.dataSource.manager.update(VmEntity, { hostId, powerState: Not('Gone') }, { powerState: 'Unknown' });
+  }
+
+  private async ensureVm(manager: EntityManager, host: WatchedHost, seen: SeenDomain): Promise<void> {
+    await manager
+      .createQueryBuilder()
+      .insert()
+      .into(VmEntity)
+      .values({ id: seen.uuid, zoneId: host.zoneId, hostId: host.id, name: seen.name, powerState: seen.state, protectionState: 'Ok', guestAgent: seen.guestAgent, problems: [], settings: {} })
+      .orIgnore()
+      .execute();
+  }
+
+  private async recordVolumes(manager: EntityManager, vmId: string, disks: readonly SeenDisk[]): Promise<void> {
+    const volumes = await manager.findBy(VolumeEntity, { vmId });
+    const deltas = await manager.findBy(VolumeDeltaEntity, { vmId });
+    const known = volumes.map((volume) => ({
+      ...volume,
+      activePath: volume.layers[0]?.path,
+      deltaPaths: deltas.filter((delta) => delta.volumeId === volume.id).map((delta) => delta.path),
+    }));
+    const seen: SeenWithPaths[] = disks.map((disk) => ({ ...disk, paths: disk.layers.map((layer) => layer.path), disk }));
+    const { matches, added, missing } = matchVolumes(known, seen);
+
+    for (const { volumeId, disk: { disk }, kind } of matches) {
+      const now = { target: disk.target, serial: disk.serial, attached: true, format: disk.format, refusal: disk.refusal };
+      switch (kind) {
+        case 'unreadable':
+          await manager.update(VolumeEntity, { id: volumeId }, now as object);
+          break;
+        case 'same':
+          await manager.update(VolumeEntity, { id: volumeId }, { ...now, virtualSizeBytes: disk.virtualSizeBytes, layers: storedLayers(disk) } as object);
+          break;
+        case 'moved':
+          await manager.update(VolumeEntity, { id: volumeId }, { ...now, virtualSizeBytes: disk.virtualSizeBytes, layers: storedLayers(disk), ...ownFiles(disk) } as object);
+          await manager.delete(VolumeDeltaEntity, { volumeId });
+          break;
+      }
+    }
+    for (const { disk } of added) await this.addVolume(manager, vmId, disk);
+    if (missing.length > 0) await manager.update(VolumeEntity, { id: In([...missing]) }, { attached: false });
+  }
+
+  private async addVolume(manager: EntityManager, vmId: string, disk: SeenDisk): Promise<void> {
+    await manager.insert(VolumeEntity, {
+      id: this.clock.newId(),
+      vmId,
+      target: disk.target,
+      serial: disk.serial,
+      attached: true,
+      format: disk.format,
+      virtualSizeBytes: disk.virtualSizeBytes,
+      layers: storedLayers(disk),
+      ...ownFiles(disk),
+      refusal: disk.refusal as object | null,
+    } as object);
+  }
+}
+
+/** The active layer at first sight is the volume's own base; what is below it is a template. */
+function ownFiles(disk: SeenDisk): { basePath: string; templatePath: string | null } {
+  return { basePath: disk.layers[0]?.path ?? '', templatePath: disk.layers[1]?.path ?? null };
+}
+
+function storedLayers(disk: SeenDisk): StoredLayer[] {
+  return disk.layers.map((layer) => ({
+    path: layer.path,
+    format: layer.format,
+    inode: layer.inode.toString(),
+    virtualSizeBytes: layer.virtualSizeBytes.toString(),
+    allocatedBytes: layer.allocatedBytes.toString(),
+  }));
+}

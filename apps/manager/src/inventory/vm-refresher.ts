@@ -1,0 +1,27 @@
+/** Looks at one VM now, instead of trusting what was seen last. */
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import { AgentsService } from '../agents/agents.service.js';
+import { VmEntity } from '../persistence/entities/vm.entities.js';
+import { requireHost } from './host-lookup.js';
+import { ObservationRecorder } from './observation-recorder.js';
+
+@Injectable()
+export class VmRefresher {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly agents: AgentsService,
+    private readonly recorder: ObservationRecorder,
+  ) {}
+
+  /** Asks the VM's host and records the answer. HOST_UNAVAILABLE when it cannot be asked. */
+  async refresh(vm: Pick<VmEntity, 'id' | 'name' | 'hostId'>): Promise<VmEntity> {
+    if (vm.hostId === null) throw new HoldfastError('HOST_UNAVAILABLE', `It is not known on which host the VM "${vm.name}" is.`, { vmId: vm.id });
+    const host = await requireHost(this.dataSource.manager, vm.hostId);
+    const [seen] = await (await this.agents.of(host)).listDomains([vm.id]);
+    if (seen === undefined) await this.recorder.recordGone(host, [vm.id]);
+    else await this.recorder.record(host, seen);
+    return this.dataSource.manager.findOneByOrFail(VmEntity, { id: vm.id });
+  }
+}

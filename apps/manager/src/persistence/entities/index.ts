@@ -1,0 +1,15 @@
+/** All entities, for the data source. */
+import { AccountEntity, ApiKeyEntity, SettingOverrideEntity } from './access.entities.js';
+import { BackupEntity, BackupVolumeEntity } from './backup.entities.js';
+import { IdempotencyRecordEntity } from './idempotency.entity.js';
+import { HostEntity, JoinTokenEntity, ZoneEntity } from './inventory.entities.js';
+import { OfferingEntity } from './offering.entity.js';
+import { OperationEntity } from './operation.entity.js';
+import { StorageEntity } from './storage.entity.js';
+import { SupersededFileEntity, VmEntity, VolumeDeltaEntity, VolumeEntity } from './vm.entities.js';
+
+export const ENTITIES = [
+  AccountEntity, ApiKeyEntity, SettingOverrideEntity, ZoneEntity, HostEntity, JoinTokenEntity, VmEntity, VolumeEntity,
+  VolumeDeltaEntity, SupersededFileEntity, OfferingEntity, StorageEntity, BackupEntity, BackupVolumeEntity, OperationEntity,
+  IdempotencyRecordEntity,
+];
