@@ -34,6 +34,17 @@ export function addAccountCommands({ program, run }: Shell): void {
         );
       }),
     );
+
+  account
+    .command('delete <account>')
+    .description('Delete an account that has no keys and no VMs')
+    .action(
+      run(async ({ api, print }, [nameOrId = '']) => {
+        const found = await find.account(api, nameOrId);
+        await api.delete(`/accounts/${found.id}`);
+        print({ deleted: found.id }, () => `Deleted account ${found.name}.\n`);
+      }),
+    );
 }
 
 export function addKeyCommands({ program, run }: Shell): void {

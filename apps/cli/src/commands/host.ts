@@ -47,6 +47,7 @@ export function addHostCommands({ program, run }: Shell): void {
 
   host
     .command('token')
+    .alias('join-token')
     .description('Make a one-time token with which a host joins a zone')
     .option('--zone <zone>', 'name or id; may be left out when there is only one')
     .option('--valid <seconds>', 'how long it can be used', seconds, 3600)
@@ -74,6 +75,17 @@ export function addHostCommands({ program, run }: Shell): void {
     .command('disable <host>')
     .description('Give a host no new work; what runs goes on')
     .action(run((context, [nameOrId = '']) => setEnabled(context, nameOrId, false)));
+
+  host
+    .command('delete <host>')
+    .description('Forget a host that is not used any more')
+    .action(
+      run(async ({ api, print }, [nameOrId = '']) => {
+        const found = await find.host(api, nameOrId);
+        await api.delete(`/hosts/${found.id}`);
+        print({ deleted: found.id }, () => `Deleted host ${found.name}.\n`);
+      }),
+    );
 }
 
 async function setEnabled({ api, print }: CommandContext, nameOrId: string, enabled: boolean): Promise<void> {

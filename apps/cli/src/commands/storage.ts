@@ -99,6 +99,17 @@ export function addStorageCommands({ program, run }: Shell): void {
         );
       }),
     );
+
+  storage
+    .command('delete <storage>')
+    .description('Forget a secondary storage that holds no backups; nothing on it is touched')
+    .action(
+      run(async ({ api, print }, [nameOrId = '']) => {
+        const found = await find.storage(api, nameOrId);
+        await api.delete(`/secondary-storages/${found.id}`);
+        print({ deleted: found.id }, () => `Deleted storage ${found.name}.\n`);
+      }),
+    );
 }
 
 function stateOf(storage: Storage): string {

@@ -2,6 +2,7 @@
 import type { Backup } from '@holdfast/shared/api/backups.js';
 import type { SupersededFile, Vm, Volume } from '@holdfast/shared/api/inventory.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
+import { CliError } from '../errors/cli-error.js';
 import { find } from '../api/resolve.js';
 import { finishCommand } from '../operations/finish-command.js';
 import { planText } from '../output/operation-text.js';
@@ -134,14 +135,23 @@ export function addVmCommands({ program, run }: Shell): void {
       }),
     );
 
-  vm.command('release <vm> <file-id>')
-    .description('Delete a file that a restore left behind, after proving that nothing uses it')
+  vm.command('release <vm> [file-id]')
+    .description(
+      'Delete files that restores left behind, after proving that nothing uses them: one, or with --all every one on a host',
+    )
+    .option('--all', 'all of one host')
     .option('--wait', 'until it is done')
+    .addHelpText('after', examples('holdfast vm superseded web-1', 'holdfast vm release web-1 --all --wait'))
     .action(
-      run<{ wait?: boolean }>(async (context, [nameOrId = '', fileId = ''], options) => {
+      run<{ all?: boolean; wait?: boolean }>(async (context, [nameOrId = '', fileId], options) => {
+        if ((fileId === undefined) !== (options.all === true))
+          throw new CliError('INVALID_INPUT', 'Say which file to release, or --all. See: holdfast vm superseded VM');
         const one = await find.vm(context.api, nameOrId);
-        const operation = await context.api.delete<Operation>(`/vms/${one.id}/superseded-files/${encodeURIComponent(fileId)}`);
-        await finishCommand(context, operation, { wait: options.wait, done: () => 'The file is deleted.\n' });
+        const files = `/vms/${one.id}/superseded-files`;
+        const operation = await context.api.delete<Operation>(
+          fileId === undefined ? files : `${files}/${encodeURIComponent(fileId)}`,
+        );
+        await finishCommand(context, operation, { wait: options.wait, done: () => 'Deleted.\n' });
       }),
     );
 }

@@ -1,5 +1,6 @@
 /** `holdfast zone …` */
 import type { Zone } from '@holdfast/shared/api/inventory.js';
+import { find } from '../api/resolve.js';
 import { table, time } from '../output/text.js';
 import { examples, type Shell } from './command-group.js';
 
@@ -33,6 +34,17 @@ export function addZoneCommands({ program, run }: Shell): void {
             'No zones. Create one: holdfast zone create NAME',
           ),
         );
+      }),
+    );
+
+  zone
+    .command('delete <zone>')
+    .description('Delete a zone that has no hosts, VMs or storages')
+    .action(
+      run(async ({ api, print }, [nameOrId = '']) => {
+        const found = await find.zone(api, nameOrId);
+        await api.delete(`/zones/${found.id}`);
+        print({ deleted: found.id }, () => `Deleted zone ${found.name}.\n`);
       }),
     );
 }

@@ -56,6 +56,7 @@ export const ERROR_CODES = {
 
   // Passes by itself.
   VM_BUSY: transient(409, ABORTED),
+  REQUEST_IN_PROGRESS: transient(409, ABORTED),
   PLAN_OUTDATED: transient(409, ABORTED),
   HOST_UNAVAILABLE: transient(503, UNAVAILABLE),
   HYPERVISOR_UNAVAILABLE: transient(503, UNAVAILABLE),

@@ -84,6 +84,13 @@ export interface GetZoneResponse {
   zone?: Zone | undefined;
 }
 
+export interface DeleteZoneRequest {
+  zoneId: string;
+}
+
+export interface DeleteZoneResponse {
+}
+
 export interface CreateJoinTokenRequest {
   zoneId: string;
   /** 0 = 3600. */
@@ -122,6 +129,13 @@ export interface UpdateHostRequest {
 
 export interface UpdateHostResponse {
   host?: Host | undefined;
+}
+
+export interface DeleteHostRequest {
+  hostId: string;
+}
+
+export interface DeleteHostResponse {
 }
 
 export interface ListVmsRequest {
@@ -176,12 +190,13 @@ export interface ListSupersededFilesResponse {
   files: SupersededFile[];
 }
 
-export interface ReleaseSupersededFileRequest {
+export interface ReleaseSupersededFilesRequest {
   vmId: string;
-  fileId: string;
+  /** Empty: all of one host. */
+  fileIds: string[];
 }
 
-export interface ReleaseSupersededFileResponse {
+export interface ReleaseSupersededFilesResponse {
   operation?: Operation | undefined;
 }
 
@@ -226,6 +241,13 @@ export interface UpdateSecondaryStorageRequest {
 
 export interface UpdateSecondaryStorageResponse {
   storage?: SecondaryStorage | undefined;
+}
+
+export interface DeleteSecondaryStorageRequest {
+  storageId: string;
+}
+
+export interface DeleteSecondaryStorageResponse {
 }
 
 export interface CreateBackupOfferingRequest {
@@ -276,10 +298,6 @@ export interface RemoveVirtualMachineFromBackupOfferingRequest {
 }
 
 export interface RemoveVirtualMachineFromBackupOfferingResponse {
-  vm?:
-    | Vm
-    | undefined;
-  /** Absent: there was nothing to merge. */
   operation?: Operation | undefined;
 }
 
@@ -416,6 +434,13 @@ export interface ListAccountsRequest {
 export interface ListAccountsResponse {
   accounts: Account[];
   next: string;
+}
+
+export interface DeleteAccountRequest {
+  accountId: string;
+}
+
+export interface DeleteAccountResponse {
 }
 
 export interface CreateApiKeyRequest {
@@ -874,6 +899,131 @@ export const GetZoneResponse: MessageFns<GetZoneResponse> = {
   fromPartial<I extends Exact<DeepPartial<GetZoneResponse>, I>>(object: I): GetZoneResponse {
     const message = createBaseGetZoneResponse();
     message.zone = (object.zone !== undefined && object.zone !== null) ? Zone.fromPartial(object.zone) : undefined;
+    return message;
+  },
+};
+
+function createBaseDeleteZoneRequest(): DeleteZoneRequest {
+  return { zoneId: "" };
+}
+
+export const DeleteZoneRequest: MessageFns<DeleteZoneRequest> = {
+  encode(message: DeleteZoneRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.zoneId !== "") {
+      writer.uint32(10).string(message.zoneId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteZoneRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteZoneRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.zoneId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteZoneRequest {
+    return {
+      zoneId: isSet(object.zoneId)
+        ? globalThis.String(object.zoneId)
+        : isSet(object.zone_id)
+        ? globalThis.String(object.zone_id)
+        : "",
+    };
+  },
+
+  toJSON(message: DeleteZoneRequest): unknown {
+    const obj: any = {};
+    if (message.zoneId !== "") {
+      obj.zoneId = message.zoneId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteZoneRequest>, I>>(base?: I): DeleteZoneRequest {
+    return DeleteZoneRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteZoneRequest>, I>>(object: I): DeleteZoneRequest {
+    const message = createBaseDeleteZoneRequest();
+    message.zoneId = object.zoneId ?? "";
+    return message;
+  },
+};
+
+function createBaseDeleteZoneResponse(): DeleteZoneResponse {
+  return {};
+}
+
+export const DeleteZoneResponse: MessageFns<DeleteZoneResponse> = {
+  encode(_: DeleteZoneResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteZoneResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteZoneResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): DeleteZoneResponse {
+    return {};
+  },
+
+  toJSON(_: DeleteZoneResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteZoneResponse>, I>>(base?: I): DeleteZoneResponse {
+    return DeleteZoneResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteZoneResponse>, I>>(_: I): DeleteZoneResponse {
+    const message = createBaseDeleteZoneResponse();
     return message;
   },
 };
@@ -1544,6 +1694,131 @@ export const UpdateHostResponse: MessageFns<UpdateHostResponse> = {
   fromPartial<I extends Exact<DeepPartial<UpdateHostResponse>, I>>(object: I): UpdateHostResponse {
     const message = createBaseUpdateHostResponse();
     message.host = (object.host !== undefined && object.host !== null) ? Host.fromPartial(object.host) : undefined;
+    return message;
+  },
+};
+
+function createBaseDeleteHostRequest(): DeleteHostRequest {
+  return { hostId: "" };
+}
+
+export const DeleteHostRequest: MessageFns<DeleteHostRequest> = {
+  encode(message: DeleteHostRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.hostId !== "") {
+      writer.uint32(10).string(message.hostId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteHostRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteHostRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.hostId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteHostRequest {
+    return {
+      hostId: isSet(object.hostId)
+        ? globalThis.String(object.hostId)
+        : isSet(object.host_id)
+        ? globalThis.String(object.host_id)
+        : "",
+    };
+  },
+
+  toJSON(message: DeleteHostRequest): unknown {
+    const obj: any = {};
+    if (message.hostId !== "") {
+      obj.hostId = message.hostId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteHostRequest>, I>>(base?: I): DeleteHostRequest {
+    return DeleteHostRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteHostRequest>, I>>(object: I): DeleteHostRequest {
+    const message = createBaseDeleteHostRequest();
+    message.hostId = object.hostId ?? "";
+    return message;
+  },
+};
+
+function createBaseDeleteHostResponse(): DeleteHostResponse {
+  return {};
+}
+
+export const DeleteHostResponse: MessageFns<DeleteHostResponse> = {
+  encode(_: DeleteHostResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteHostResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteHostResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): DeleteHostResponse {
+    return {};
+  },
+
+  toJSON(_: DeleteHostResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteHostResponse>, I>>(base?: I): DeleteHostResponse {
+    return DeleteHostResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteHostResponse>, I>>(_: I): DeleteHostResponse {
+    const message = createBaseDeleteHostResponse();
     return message;
   },
 };
@@ -2477,22 +2752,22 @@ export const ListSupersededFilesResponse: MessageFns<ListSupersededFilesResponse
   },
 };
 
-function createBaseReleaseSupersededFileRequest(): ReleaseSupersededFileRequest {
-  return { vmId: "", fileId: "" };
+function createBaseReleaseSupersededFilesRequest(): ReleaseSupersededFilesRequest {
+  return { vmId: "", fileIds: [] };
 }
 
-export const ReleaseSupersededFileRequest: MessageFns<ReleaseSupersededFileRequest> = {
-  encode(message: ReleaseSupersededFileRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const ReleaseSupersededFilesRequest: MessageFns<ReleaseSupersededFilesRequest> = {
+  encode(message: ReleaseSupersededFilesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.vmId !== "") {
       writer.uint32(10).string(message.vmId);
     }
-    if (message.fileId !== "") {
-      writer.uint32(18).string(message.fileId);
+    for (const v of message.fileIds) {
+      writer.uint32(18).string(v!);
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): ReleaseSupersededFileRequest {
+  decode(input: BinaryReader | Uint8Array, length?: number): ReleaseSupersededFilesRequest {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -2501,7 +2776,7 @@ export const ReleaseSupersededFileRequest: MessageFns<ReleaseSupersededFileReque
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseReleaseSupersededFileRequest();
+      const message = createBaseReleaseSupersededFilesRequest();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -2518,7 +2793,7 @@ export const ReleaseSupersededFileRequest: MessageFns<ReleaseSupersededFileReque
               break;
             }
 
-            message.fileId = reader.string();
+            message.fileIds.push(reader.string());
             continue;
           }
         }
@@ -2533,56 +2808,58 @@ export const ReleaseSupersededFileRequest: MessageFns<ReleaseSupersededFileReque
     }
   },
 
-  fromJSON(object: any): ReleaseSupersededFileRequest {
+  fromJSON(object: any): ReleaseSupersededFilesRequest {
     return {
       vmId: isSet(object.vmId)
         ? globalThis.String(object.vmId)
         : isSet(object.vm_id)
         ? globalThis.String(object.vm_id)
         : "",
-      fileId: isSet(object.fileId)
-        ? globalThis.String(object.fileId)
-        : isSet(object.file_id)
-        ? globalThis.String(object.file_id)
-        : "",
+      fileIds: globalThis.Array.isArray(object?.fileIds)
+        ? object.fileIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.file_ids)
+        ? object.file_ids.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
-  toJSON(message: ReleaseSupersededFileRequest): unknown {
+  toJSON(message: ReleaseSupersededFilesRequest): unknown {
     const obj: any = {};
     if (message.vmId !== "") {
       obj.vmId = message.vmId;
     }
-    if (message.fileId !== "") {
-      obj.fileId = message.fileId;
+    if (message.fileIds?.length) {
+      obj.fileIds = message.fileIds;
     }
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ReleaseSupersededFileRequest>, I>>(base?: I): ReleaseSupersededFileRequest {
-    return ReleaseSupersededFileRequest.fromPartial(base ?? ({} as any));
+  create<I extends Exact<DeepPartial<ReleaseSupersededFilesRequest>, I>>(base?: I): ReleaseSupersededFilesRequest {
+    return ReleaseSupersededFilesRequest.fromPartial(base ?? ({} as any));
   },
-  fromPartial<I extends Exact<DeepPartial<ReleaseSupersededFileRequest>, I>>(object: I): ReleaseSupersededFileRequest {
-    const message = createBaseReleaseSupersededFileRequest();
+  fromPartial<I extends Exact<DeepPartial<ReleaseSupersededFilesRequest>, I>>(
+    object: I,
+  ): ReleaseSupersededFilesRequest {
+    const message = createBaseReleaseSupersededFilesRequest();
     message.vmId = object.vmId ?? "";
-    message.fileId = object.fileId ?? "";
+    message.fileIds = object.fileIds?.map((e) => e) || [];
     return message;
   },
 };
 
-function createBaseReleaseSupersededFileResponse(): ReleaseSupersededFileResponse {
+function createBaseReleaseSupersededFilesResponse(): ReleaseSupersededFilesResponse {
   return { operation: undefined };
 }
 
-export const ReleaseSupersededFileResponse: MessageFns<ReleaseSupersededFileResponse> = {
-  encode(message: ReleaseSupersededFileResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+export const ReleaseSupersededFilesResponse: MessageFns<ReleaseSupersededFilesResponse> = {
+  encode(message: ReleaseSupersededFilesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.operation !== undefined) {
       Operation.encode(message.operation, writer.uint32(10).fork()).join();
     }
     return writer;
   },
 
-  decode(input: BinaryReader | Uint8Array, length?: number): ReleaseSupersededFileResponse {
+  decode(input: BinaryReader | Uint8Array, length?: number): ReleaseSupersededFilesResponse {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
     if (previousRecursionDepth >= 100) {
@@ -2591,7 +2868,7 @@ export const ReleaseSupersededFileResponse: MessageFns<ReleaseSupersededFileResp
     (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
     try {
       const end = length === undefined ? reader.len : reader.pos + length;
-      const message = createBaseReleaseSupersededFileResponse();
+      const message = createBaseReleaseSupersededFilesResponse();
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
@@ -2615,11 +2892,11 @@ export const ReleaseSupersededFileResponse: MessageFns<ReleaseSupersededFileResp
     }
   },
 
-  fromJSON(object: any): ReleaseSupersededFileResponse {
+  fromJSON(object: any): ReleaseSupersededFilesResponse {
     return { operation: isSet(object.operation) ? Operation.fromJSON(object.operation) : undefined };
   },
 
-  toJSON(message: ReleaseSupersededFileResponse): unknown {
+  toJSON(message: ReleaseSupersededFilesResponse): unknown {
     const obj: any = {};
     if (message.operation !== undefined) {
       obj.operation = Operation.toJSON(message.operation);
@@ -2627,13 +2904,13 @@ export const ReleaseSupersededFileResponse: MessageFns<ReleaseSupersededFileResp
     return obj;
   },
 
-  create<I extends Exact<DeepPartial<ReleaseSupersededFileResponse>, I>>(base?: I): ReleaseSupersededFileResponse {
-    return ReleaseSupersededFileResponse.fromPartial(base ?? ({} as any));
+  create<I extends Exact<DeepPartial<ReleaseSupersededFilesResponse>, I>>(base?: I): ReleaseSupersededFilesResponse {
+    return ReleaseSupersededFilesResponse.fromPartial(base ?? ({} as any));
   },
-  fromPartial<I extends Exact<DeepPartial<ReleaseSupersededFileResponse>, I>>(
+  fromPartial<I extends Exact<DeepPartial<ReleaseSupersededFilesResponse>, I>>(
     object: I,
-  ): ReleaseSupersededFileResponse {
-    const message = createBaseReleaseSupersededFileResponse();
+  ): ReleaseSupersededFilesResponse {
+    const message = createBaseReleaseSupersededFilesResponse();
     message.operation = (object.operation !== undefined && object.operation !== null)
       ? Operation.fromPartial(object.operation)
       : undefined;
@@ -3376,6 +3653,133 @@ export const UpdateSecondaryStorageResponse: MessageFns<UpdateSecondaryStorageRe
     message.storage = (object.storage !== undefined && object.storage !== null)
       ? SecondaryStorage.fromPartial(object.storage)
       : undefined;
+    return message;
+  },
+};
+
+function createBaseDeleteSecondaryStorageRequest(): DeleteSecondaryStorageRequest {
+  return { storageId: "" };
+}
+
+export const DeleteSecondaryStorageRequest: MessageFns<DeleteSecondaryStorageRequest> = {
+  encode(message: DeleteSecondaryStorageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.storageId !== "") {
+      writer.uint32(10).string(message.storageId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteSecondaryStorageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteSecondaryStorageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.storageId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteSecondaryStorageRequest {
+    return {
+      storageId: isSet(object.storageId)
+        ? globalThis.String(object.storageId)
+        : isSet(object.storage_id)
+        ? globalThis.String(object.storage_id)
+        : "",
+    };
+  },
+
+  toJSON(message: DeleteSecondaryStorageRequest): unknown {
+    const obj: any = {};
+    if (message.storageId !== "") {
+      obj.storageId = message.storageId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteSecondaryStorageRequest>, I>>(base?: I): DeleteSecondaryStorageRequest {
+    return DeleteSecondaryStorageRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteSecondaryStorageRequest>, I>>(
+    object: I,
+  ): DeleteSecondaryStorageRequest {
+    const message = createBaseDeleteSecondaryStorageRequest();
+    message.storageId = object.storageId ?? "";
+    return message;
+  },
+};
+
+function createBaseDeleteSecondaryStorageResponse(): DeleteSecondaryStorageResponse {
+  return {};
+}
+
+export const DeleteSecondaryStorageResponse: MessageFns<DeleteSecondaryStorageResponse> = {
+  encode(_: DeleteSecondaryStorageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteSecondaryStorageResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteSecondaryStorageResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): DeleteSecondaryStorageResponse {
+    return {};
+  },
+
+  toJSON(_: DeleteSecondaryStorageResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteSecondaryStorageResponse>, I>>(base?: I): DeleteSecondaryStorageResponse {
+    return DeleteSecondaryStorageResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteSecondaryStorageResponse>, I>>(_: I): DeleteSecondaryStorageResponse {
+    const message = createBaseDeleteSecondaryStorageResponse();
     return message;
   },
 };
@@ -4233,7 +4637,7 @@ export const RemoveVirtualMachineFromBackupOfferingRequest: MessageFns<RemoveVir
   };
 
 function createBaseRemoveVirtualMachineFromBackupOfferingResponse(): RemoveVirtualMachineFromBackupOfferingResponse {
-  return { vm: undefined, operation: undefined };
+  return { operation: undefined };
 }
 
 export const RemoveVirtualMachineFromBackupOfferingResponse: MessageFns<
@@ -4243,11 +4647,8 @@ export const RemoveVirtualMachineFromBackupOfferingResponse: MessageFns<
     message: RemoveVirtualMachineFromBackupOfferingResponse,
     writer: BinaryWriter = new BinaryWriter(),
   ): BinaryWriter {
-    if (message.vm !== undefined) {
-      Vm.encode(message.vm, writer.uint32(10).fork()).join();
-    }
     if (message.operation !== undefined) {
-      Operation.encode(message.operation, writer.uint32(18).fork()).join();
+      Operation.encode(message.operation, writer.uint32(10).fork()).join();
     }
     return writer;
   },
@@ -4270,14 +4671,6 @@ export const RemoveVirtualMachineFromBackupOfferingResponse: MessageFns<
               break;
             }
 
-            message.vm = Vm.decode(reader, reader.uint32());
-            continue;
-          }
-          case 2: {
-            if (tag !== 18) {
-              break;
-            }
-
             message.operation = Operation.decode(reader, reader.uint32());
             continue;
           }
@@ -4294,17 +4687,11 @@ export const RemoveVirtualMachineFromBackupOfferingResponse: MessageFns<
   },
 
   fromJSON(object: any): RemoveVirtualMachineFromBackupOfferingResponse {
-    return {
-      vm: isSet(object.vm) ? Vm.fromJSON(object.vm) : undefined,
-      operation: isSet(object.operation) ? Operation.fromJSON(object.operation) : undefined,
-    };
+    return { operation: isSet(object.operation) ? Operation.fromJSON(object.operation) : undefined };
   },
 
   toJSON(message: RemoveVirtualMachineFromBackupOfferingResponse): unknown {
     const obj: any = {};
-    if (message.vm !== undefined) {
-      obj.vm = Vm.toJSON(message.vm);
-    }
     if (message.operation !== undefined) {
       obj.operation = Operation.toJSON(message.operation);
     }
@@ -4320,7 +4707,6 @@ export const RemoveVirtualMachineFromBackupOfferingResponse: MessageFns<
     object: I,
   ): RemoveVirtualMachineFromBackupOfferingResponse {
     const message = createBaseRemoveVirtualMachineFromBackupOfferingResponse();
-    message.vm = (object.vm !== undefined && object.vm !== null) ? Vm.fromPartial(object.vm) : undefined;
     message.operation = (object.operation !== undefined && object.operation !== null)
       ? Operation.fromPartial(object.operation)
       : undefined;
@@ -6652,6 +7038,131 @@ export const ListAccountsResponse: MessageFns<ListAccountsResponse> = {
   },
 };
 
+function createBaseDeleteAccountRequest(): DeleteAccountRequest {
+  return { accountId: "" };
+}
+
+export const DeleteAccountRequest: MessageFns<DeleteAccountRequest> = {
+  encode(message: DeleteAccountRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.accountId !== "") {
+      writer.uint32(10).string(message.accountId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteAccountRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteAccountRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.accountId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteAccountRequest {
+    return {
+      accountId: isSet(object.accountId)
+        ? globalThis.String(object.accountId)
+        : isSet(object.account_id)
+        ? globalThis.String(object.account_id)
+        : "",
+    };
+  },
+
+  toJSON(message: DeleteAccountRequest): unknown {
+    const obj: any = {};
+    if (message.accountId !== "") {
+      obj.accountId = message.accountId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteAccountRequest>, I>>(base?: I): DeleteAccountRequest {
+    return DeleteAccountRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteAccountRequest>, I>>(object: I): DeleteAccountRequest {
+    const message = createBaseDeleteAccountRequest();
+    message.accountId = object.accountId ?? "";
+    return message;
+  },
+};
+
+function createBaseDeleteAccountResponse(): DeleteAccountResponse {
+  return {};
+}
+
+export const DeleteAccountResponse: MessageFns<DeleteAccountResponse> = {
+  encode(_: DeleteAccountResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteAccountResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteAccountResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): DeleteAccountResponse {
+    return {};
+  },
+
+  toJSON(_: DeleteAccountResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteAccountResponse>, I>>(base?: I): DeleteAccountResponse {
+    return DeleteAccountResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteAccountResponse>, I>>(_: I): DeleteAccountResponse {
+    const message = createBaseDeleteAccountResponse();
+    return message;
+  },
+};
+
 function createBaseCreateApiKeyRequest(): CreateApiKeyRequest {
   return { name: "", role: Role.ROLE_UNSPECIFIED, accountId: "", validSeconds: undefined };
 }
@@ -7181,6 +7692,16 @@ export const ManagerService = {
     responseSerialize: (value: GetZoneResponse): Buffer => Buffer.from(GetZoneResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetZoneResponse => GetZoneResponse.decode(value),
   },
+  /** Refused (IN_USE) while hosts, VMs or storages belong to it. */
+  deleteZone: {
+    path: "/holdfast.manager.v1.Manager/DeleteZone" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteZoneRequest): Buffer => Buffer.from(DeleteZoneRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteZoneRequest => DeleteZoneRequest.decode(value),
+    responseSerialize: (value: DeleteZoneResponse): Buffer => Buffer.from(DeleteZoneResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteZoneResponse => DeleteZoneResponse.decode(value),
+  },
   /** A one-time token with which a host joins the zone. Joining itself is POST /api/v1/host-joins. */
   createJoinToken: {
     path: "/holdfast.manager.v1.Manager/CreateJoinToken" as const,
@@ -7219,6 +7740,16 @@ export const ManagerService = {
     requestDeserialize: (value: Buffer): UpdateHostRequest => UpdateHostRequest.decode(value),
     responseSerialize: (value: UpdateHostResponse): Buffer => Buffer.from(UpdateHostResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): UpdateHostResponse => UpdateHostResponse.decode(value),
+  },
+  /** Refused (IN_USE) while VMs are known on it. */
+  deleteHost: {
+    path: "/holdfast.manager.v1.Manager/DeleteHost" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteHostRequest): Buffer => Buffer.from(DeleteHostRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteHostRequest => DeleteHostRequest.decode(value),
+    responseSerialize: (value: DeleteHostResponse): Buffer => Buffer.from(DeleteHostResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteHostResponse => DeleteHostResponse.decode(value),
   },
   listVms: {
     path: "/holdfast.manager.v1.Manager/ListVms" as const,
@@ -7269,17 +7800,18 @@ export const ManagerService = {
       Buffer.from(ListSupersededFilesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListSupersededFilesResponse => ListSupersededFilesResponse.decode(value),
   },
-  /** Deletes one, after the host has proved that nothing uses it. */
-  releaseSupersededFile: {
-    path: "/holdfast.manager.v1.Manager/ReleaseSupersededFile" as const,
+  /** Deletes them, after the host has proved that nothing uses them. */
+  releaseSupersededFiles: {
+    path: "/holdfast.manager.v1.Manager/ReleaseSupersededFiles" as const,
     requestStream: false as const,
     responseStream: false as const,
-    requestSerialize: (value: ReleaseSupersededFileRequest): Buffer =>
-      Buffer.from(ReleaseSupersededFileRequest.encode(value).finish()),
-    requestDeserialize: (value: Buffer): ReleaseSupersededFileRequest => ReleaseSupersededFileRequest.decode(value),
-    responseSerialize: (value: ReleaseSupersededFileResponse): Buffer =>
-      Buffer.from(ReleaseSupersededFileResponse.encode(value).finish()),
-    responseDeserialize: (value: Buffer): ReleaseSupersededFileResponse => ReleaseSupersededFileResponse.decode(value),
+    requestSerialize: (value: ReleaseSupersededFilesRequest): Buffer =>
+      Buffer.from(ReleaseSupersededFilesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReleaseSupersededFilesRequest => ReleaseSupersededFilesRequest.decode(value),
+    responseSerialize: (value: ReleaseSupersededFilesResponse): Buffer =>
+      Buffer.from(ReleaseSupersededFilesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReleaseSupersededFilesResponse =>
+      ReleaseSupersededFilesResponse.decode(value),
   },
   /** Secondary storages. */
   createSecondaryStorage: {
@@ -7327,6 +7859,19 @@ export const ManagerService = {
       Buffer.from(UpdateSecondaryStorageResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): UpdateSecondaryStorageResponse =>
       UpdateSecondaryStorageResponse.decode(value),
+  },
+  /** Forgets it; nothing on it is touched. Refused (IN_USE) while backups are on it. */
+  deleteSecondaryStorage: {
+    path: "/holdfast.manager.v1.Manager/DeleteSecondaryStorage" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteSecondaryStorageRequest): Buffer =>
+      Buffer.from(DeleteSecondaryStorageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteSecondaryStorageRequest => DeleteSecondaryStorageRequest.decode(value),
+    responseSerialize: (value: DeleteSecondaryStorageResponse): Buffer =>
+      Buffer.from(DeleteSecondaryStorageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteSecondaryStorageResponse =>
+      DeleteSecondaryStorageResponse.decode(value),
   },
   /** Offerings. */
   createBackupOffering: {
@@ -7549,6 +8094,17 @@ export const ManagerService = {
       Buffer.from(ListAccountsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListAccountsResponse => ListAccountsResponse.decode(value),
   },
+  /** Refused (IN_USE) while it has keys or VMs. */
+  deleteAccount: {
+    path: "/holdfast.manager.v1.Manager/DeleteAccount" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteAccountRequest): Buffer => Buffer.from(DeleteAccountRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteAccountRequest => DeleteAccountRequest.decode(value),
+    responseSerialize: (value: DeleteAccountResponse): Buffer =>
+      Buffer.from(DeleteAccountResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteAccountResponse => DeleteAccountResponse.decode(value),
+  },
   createApiKey: {
     path: "/holdfast.manager.v1.Manager/CreateApiKey" as const,
     requestStream: false as const,
@@ -7585,11 +8141,15 @@ export interface ManagerServer extends UntypedServiceImplementation {
   createZone: handleUnaryCall<CreateZoneRequest, CreateZoneResponse>;
   listZones: handleUnaryCall<ListZonesRequest, ListZonesResponse>;
   getZone: handleUnaryCall<GetZoneRequest, GetZoneResponse>;
+  /** Refused (IN_USE) while hosts, VMs or storages belong to it. */
+  deleteZone: handleUnaryCall<DeleteZoneRequest, DeleteZoneResponse>;
   /** A one-time token with which a host joins the zone. Joining itself is POST /api/v1/host-joins. */
   createJoinToken: handleUnaryCall<CreateJoinTokenRequest, CreateJoinTokenResponse>;
   listHosts: handleUnaryCall<ListHostsRequest, ListHostsResponse>;
   getHost: handleUnaryCall<GetHostRequest, GetHostResponse>;
   updateHost: handleUnaryCall<UpdateHostRequest, UpdateHostResponse>;
+  /** Refused (IN_USE) while VMs are known on it. */
+  deleteHost: handleUnaryCall<DeleteHostRequest, DeleteHostResponse>;
   listVms: handleUnaryCall<ListVmsRequest, ListVmsResponse>;
   getVm: handleUnaryCall<GetVmRequest, GetVmResponse>;
   /** Changes the fields that are given. */
@@ -7597,13 +8157,15 @@ export interface ManagerServer extends UntypedServiceImplementation {
   listVolumes: handleUnaryCall<ListVolumesRequest, ListVolumesResponse>;
   /** Files that restores left behind. */
   listSupersededFiles: handleUnaryCall<ListSupersededFilesRequest, ListSupersededFilesResponse>;
-  /** Deletes one, after the host has proved that nothing uses it. */
-  releaseSupersededFile: handleUnaryCall<ReleaseSupersededFileRequest, ReleaseSupersededFileResponse>;
+  /** Deletes them, after the host has proved that nothing uses them. */
+  releaseSupersededFiles: handleUnaryCall<ReleaseSupersededFilesRequest, ReleaseSupersededFilesResponse>;
   /** Secondary storages. */
   createSecondaryStorage: handleUnaryCall<CreateSecondaryStorageRequest, CreateSecondaryStorageResponse>;
   listSecondaryStorages: handleUnaryCall<ListSecondaryStoragesRequest, ListSecondaryStoragesResponse>;
   getSecondaryStorage: handleUnaryCall<GetSecondaryStorageRequest, GetSecondaryStorageResponse>;
   updateSecondaryStorage: handleUnaryCall<UpdateSecondaryStorageRequest, UpdateSecondaryStorageResponse>;
+  /** Forgets it; nothing on it is touched. Refused (IN_USE) while backups are on it. */
+  deleteSecondaryStorage: handleUnaryCall<DeleteSecondaryStorageRequest, DeleteSecondaryStorageResponse>;
   /** Offerings. */
   createBackupOffering: handleUnaryCall<CreateBackupOfferingRequest, CreateBackupOfferingResponse>;
   listBackupOfferings: handleUnaryCall<ListBackupOfferingsRequest, ListBackupOfferingsResponse>;
@@ -7640,6 +8202,8 @@ export interface ManagerServer extends UntypedServiceImplementation {
   /** Access. */
   createAccount: handleUnaryCall<CreateAccountRequest, CreateAccountResponse>;
   listAccounts: handleUnaryCall<ListAccountsRequest, ListAccountsResponse>;
+  /** Refused (IN_USE) while it has keys or VMs. */
+  deleteAccount: handleUnaryCall<DeleteAccountRequest, DeleteAccountResponse>;
   createApiKey: handleUnaryCall<CreateApiKeyRequest, CreateApiKeyResponse>;
   listApiKeys: handleUnaryCall<ListApiKeysRequest, ListApiKeysResponse>;
   deleteApiKey: handleUnaryCall<DeleteApiKeyRequest, DeleteApiKeyResponse>;
@@ -7692,6 +8256,22 @@ export interface ManagerClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetZoneResponse) => void,
   ): ClientUnaryCall;
+  /** Refused (IN_USE) while hosts, VMs or storages belong to it. */
+  deleteZone(
+    request: DeleteZoneRequest,
+    callback: (error: ServiceError | null, response: DeleteZoneResponse) => void,
+  ): ClientUnaryCall;
+  deleteZone(
+    request: DeleteZoneRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteZoneResponse) => void,
+  ): ClientUnaryCall;
+  deleteZone(
+    request: DeleteZoneRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteZoneResponse) => void,
+  ): ClientUnaryCall;
   /** A one-time token with which a host joins the zone. Joining itself is POST /api/v1/host-joins. */
   createJoinToken(
     request: CreateJoinTokenRequest,
@@ -7752,6 +8332,22 @@ export interface ManagerClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: UpdateHostResponse) => void,
+  ): ClientUnaryCall;
+  /** Refused (IN_USE) while VMs are known on it. */
+  deleteHost(
+    request: DeleteHostRequest,
+    callback: (error: ServiceError | null, response: DeleteHostResponse) => void,
+  ): ClientUnaryCall;
+  deleteHost(
+    request: DeleteHostRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteHostResponse) => void,
+  ): ClientUnaryCall;
+  deleteHost(
+    request: DeleteHostRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteHostResponse) => void,
   ): ClientUnaryCall;
   listVms(
     request: ListVmsRequest,
@@ -7830,21 +8426,21 @@ export interface ManagerClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListSupersededFilesResponse) => void,
   ): ClientUnaryCall;
-  /** Deletes one, after the host has proved that nothing uses it. */
-  releaseSupersededFile(
-    request: ReleaseSupersededFileRequest,
-    callback: (error: ServiceError | null, response: ReleaseSupersededFileResponse) => void,
+  /** Deletes them, after the host has proved that nothing uses them. */
+  releaseSupersededFiles(
+    request: ReleaseSupersededFilesRequest,
+    callback: (error: ServiceError | null, response: ReleaseSupersededFilesResponse) => void,
   ): ClientUnaryCall;
-  releaseSupersededFile(
-    request: ReleaseSupersededFileRequest,
+  releaseSupersededFiles(
+    request: ReleaseSupersededFilesRequest,
     metadata: Metadata,
-    callback: (error: ServiceError | null, response: ReleaseSupersededFileResponse) => void,
+    callback: (error: ServiceError | null, response: ReleaseSupersededFilesResponse) => void,
   ): ClientUnaryCall;
-  releaseSupersededFile(
-    request: ReleaseSupersededFileRequest,
+  releaseSupersededFiles(
+    request: ReleaseSupersededFilesRequest,
     metadata: Metadata,
     options: Partial<CallOptions>,
-    callback: (error: ServiceError | null, response: ReleaseSupersededFileResponse) => void,
+    callback: (error: ServiceError | null, response: ReleaseSupersededFilesResponse) => void,
   ): ClientUnaryCall;
   /** Secondary storages. */
   createSecondaryStorage(
@@ -7906,6 +8502,22 @@ export interface ManagerClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: UpdateSecondaryStorageResponse) => void,
+  ): ClientUnaryCall;
+  /** Forgets it; nothing on it is touched. Refused (IN_USE) while backups are on it. */
+  deleteSecondaryStorage(
+    request: DeleteSecondaryStorageRequest,
+    callback: (error: ServiceError | null, response: DeleteSecondaryStorageResponse) => void,
+  ): ClientUnaryCall;
+  deleteSecondaryStorage(
+    request: DeleteSecondaryStorageRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteSecondaryStorageResponse) => void,
+  ): ClientUnaryCall;
+  deleteSecondaryStorage(
+    request: DeleteSecondaryStorageRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteSecondaryStorageResponse) => void,
   ): ClientUnaryCall;
   /** Offerings. */
   createBackupOffering(
@@ -8210,6 +8822,22 @@ export interface ManagerClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListAccountsResponse) => void,
+  ): ClientUnaryCall;
+  /** Refused (IN_USE) while it has keys or VMs. */
+  deleteAccount(
+    request: DeleteAccountRequest,
+    callback: (error: ServiceError | null, response: DeleteAccountResponse) => void,
+  ): ClientUnaryCall;
+  deleteAccount(
+    request: DeleteAccountRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteAccountResponse) => void,
+  ): ClientUnaryCall;
+  deleteAccount(
+    request: DeleteAccountRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteAccountResponse) => void,
   ): ClientUnaryCall;
   createApiKey(
     request: CreateApiKeyRequest,

@@ -1,0 +1,33 @@
+/**
+ * Any thrown value as an error for callers. Foreign errors are logged whole and answered without their text,
+ * which may hold what callers must not see.
+ */
+import { HttpException } from '@nestjs/common';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+
+/** `reference` stands in the log beside a foreign error, so that an answer can be found there. */
+export function toHoldfastError(thrown: unknown, reference: string): HoldfastError {
+  if (thrown instanceof HoldfastError) {
+    if (thrown.code !== 'BUG') return thrown;
+  } else if (thrown instanceof HttpException) {
+    return fromHttp(thrown);
+  }
+  return new HoldfastError(
+    'BUG',
+    `Something went wrong inside the manager. Its log says what, under reference ${reference}.`,
+    { reference },
+    { cause: thrown },
+  );
+}
+
+/** What Nest and the body parser throw before a route is reached. */
+function fromHttp(exception: HttpException): HoldfastError {
+  const status = exception.getStatus();
+  if (status === 404 || status === 405)
+    return new HoldfastError(
+      'NOT_FOUND',
+      `There is no such route: ${exception.message.replace(/^Cannot /, '')}. /api/docs lists them.`,
+    );
+  if (status === 413) return new HoldfastError('INVALID_INPUT', 'The request body is too large.');
+  return new HoldfastError('INVALID_INPUT', `The request cannot be read: ${exception.message}`, {}, { cause: exception });
+}

@@ -1,0 +1,30 @@
+/** The services behind the gRPC methods, as one thing to hand over. */
+import { Injectable } from '@nestjs/common';
+import { AccountsService } from '../../accounts/accounts.service.js';
+import { BackupsService } from '../../backups/backups.service.js';
+import { HostsService } from '../../inventory/hosts.service.js';
+import { JoinService } from '../../inventory/join.service.js';
+import { ZonesService } from '../../inventory/zones.service.js';
+import { OfferingsService } from '../../offerings/offerings.service.js';
+import { OperationsService } from '../../operations/operations.service.js';
+import { RestoresService } from '../../restores/restores.service.js';
+import { SettingsService } from '../../settings/settings.service.js';
+import { StoragesService } from '../../storage/storages.service.js';
+import { VmsService } from '../../vms/vms.service.js';
+
+@Injectable()
+export class ManagerServices {
+  constructor(
+    readonly zones: ZonesService,
+    readonly hosts: HostsService,
+    readonly joins: JoinService,
+    readonly vms: VmsService,
+    readonly storages: StoragesService,
+    readonly offerings: OfferingsService,
+    readonly backups: BackupsService,
+    readonly restores: RestoresService,
+    readonly operations: OperationsService,
+    readonly settings: SettingsService,
+    readonly accounts: AccountsService,
+  ) {}
+}

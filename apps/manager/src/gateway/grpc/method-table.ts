@@ -1,0 +1,20 @@
+/** Every method of holdfast.manager.v1, with its permission. A method that is missing does not compile. */
+import type { ManagerServices } from './manager-services.js';
+import type { MethodTable } from './method.js';
+import { accessMethods, settingMethods } from './methods/access-methods.js';
+import { backupMethods, offeringMethods, operationMethods, storageMethods } from './methods/backup-methods.js';
+import { hostMethods, vmMethods, zoneMethods } from './methods/inventory-methods.js';
+
+export function methodTable(services: ManagerServices): MethodTable {
+  return {
+    ...zoneMethods(services),
+    ...hostMethods(services),
+    ...vmMethods(services),
+    ...storageMethods(services),
+    ...offeringMethods(services),
+    ...backupMethods(services),
+    ...operationMethods(services),
+    ...settingMethods(services),
+    ...accessMethods(services),
+  };
+}

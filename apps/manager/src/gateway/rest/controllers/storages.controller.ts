@@ -1,0 +1,69 @@
+/** /secondary-storages */
+import { Body, Controller, Delete, Get, Param, Patch, Post, Query } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import { pageSchema, type Page } from '@holdfast/shared/api/common.js';
+import {
+  createStorageSchema,
+  listStoragesSchema,
+  storageSchema,
+  updateStorageSchema,
+  type CreateStorage,
+  type ListStorages,
+  type Storage,
+  type UpdateStorage,
+} from '@holdfast/shared/api/storage.js';
+import type { Caller } from '../../../access/caller.js';
+import { StoragesService } from '../../../storage/storages.service.js';
+import { CurrentCaller, RequiresPermission } from '../../access/route-access.js';
+import { Answers, AnswersNothing, TakesIdempotencyKey } from '../answers.js';
+import { strict } from '../strict.js';
+import { storageIdSchema } from './ids.js';
+
+@ApiTags('secondary storages')
+@Controller('secondary-storages')
+export class StoragesController {
+  constructor(private readonly storages: StoragesService) {}
+
+  @Post()
+  @RequiresPermission('storage.change')
+  @TakesIdempotencyKey
+  @Answers(201, 'Register a secondary storage', storageSchema)
+  create(@CurrentCaller() caller: Caller, @Body({ schema: strict(createStorageSchema) }) input: CreateStorage): Promise<Storage> {
+    return this.storages.create(caller, input);
+  }
+
+  @Get()
+  @RequiresPermission('storage.read')
+  @Answers(200, 'List secondary storages', pageSchema(storageSchema))
+  list(
+    @CurrentCaller() caller: Caller,
+    @Query({ schema: strict(listStoragesSchema) }) query: ListStorages,
+  ): Promise<Page<Storage>> {
+    return this.storages.list(caller, query);
+  }
+
+  @Get(':id')
+  @RequiresPermission('storage.read')
+  @Answers(200, 'Show a secondary storage', storageSchema)
+  get(@CurrentCaller() caller: Caller, @Param('id', { schema: storageIdSchema }) id: string): Promise<Storage> {
+    return this.storages.get(caller, id);
+  }
+
+  @Patch(':id')
+  @RequiresPermission('storage.change')
+  @Answers(200, 'Rename a secondary storage, or let it take no new backups', storageSchema)
+  update(
+    @CurrentCaller() caller: Caller,
+    @Param('id', { schema: storageIdSchema }) id: string,
+    @Body({ schema: strict(updateStorageSchema) }) input: UpdateStorage,
+  ): Promise<Storage> {
+    return this.storages.update(caller, id, input);
+  }
+
+  @Delete(':id')
+  @RequiresPermission('storage.change')
+  @AnswersNothing('Forget a secondary storage that holds no backups; nothing on it is touched')
+  delete(@CurrentCaller() caller: Caller, @Param('id', { schema: storageIdSchema }) id: string): Promise<void> {
+    return this.storages.delete(caller, id);
+  }
+}
