@@ -2,6 +2,8 @@
  * Runs one program for the test bed: argument array, deadline, own process group that is killed as a whole.
  * Owns no knowledge of hosts or VMs. It never uses a shell and never waits for a child that cannot be killed.
  */
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
 import { execa } from 'execa';
 
 /** What a finished program left. `exitCode` is -1 when a signal or the deadline ended it. */
@@ -56,6 +58,43 @@ export async function tryRun(argv: readonly string[], options: CommandOptions = 
     stderr: ended.stderr,
     timedOut: ended.exitCode === undefined && ended.signal === 'SIGKILL',
   };
+}
+
+/** A program that runs on by itself, even after this process. */
+export interface BackgroundProgram {
+  pid: number;
+  /** Settles, never rejects, with the exit code or the name of the signal that ended it. */
+  exited: Promise<number | NodeJS.Signals>;
+}
+
+/** Starts a program in its own process group with its output appended to a file. It does not keep this process alive. */
+export async function startBackground(
+  argv: readonly string[],
+  options: { logFile: string; env?: Record<string, string>; cwd?: string },
+): Promise<BackgroundProgram> {
+  const [file, ...args] = argv;
+  if (file === undefined) throw new Error('no program was named');
+  const log = createWriteStream(options.logFile, { flags: 'a' });
+  await once(log, 'open');
+  try {
+    const child = execa(file, args, {
+      reject: false,
+      detached: true,
+      cleanup: false,
+      stdin: 'ignore',
+      // An open file stream is handed to the child as it is: no data passes through this process.
+      stdout: log,
+      stderr: log,
+      env: { ...options.env },
+      cwd: options.cwd ?? '/',
+    });
+    child.nodeChildProcess.unref();
+    const { pid } = child;
+    if (pid === undefined) throw new Error(`cannot start ${file}: ${(await child).message ?? 'unknown reason'}`);
+    return { pid, exited: child.then((ended) => (ended.signal as NodeJS.Signals | undefined) ?? ended.exitCode ?? -1) };
+  } finally {
+    log.destroy();
+  }
 }
 
 /** Runs a program and returns its standard output. Throws with command line, exit code and stderr when it fails. */

@@ -2,9 +2,9 @@
  * The small machine behind a test host: pid, mount and host name spaces with its own /run, /dev, /etc/libvirt and the like.
  * Owns the start and the death of that machine. Knows nothing of libvirt's state beyond its folders.
  */
-import { spawn } from 'node:child_process';
-import { mkdir, open, readdir, readFile, readlink, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { startBackground } from './command.js';
 import { startTime } from './work-dir.js';
 import { waitUntil } from './wait-until.js';
 
@@ -68,22 +68,38 @@ export async function bootNamespace(dir: string, name: string): Promise<number> 
   await rm(join(dir, 'run'), { recursive: true, force: true });
   for (const folder of Object.values(hostFolders)) await mkdir(join(dir, folder), { recursive: true, mode: 0o755 });
   const pairs = Object.entries(hostFolders).flatMap(([inside, folder]) => [join(dir, folder), inside]);
-  const log = await open(join(dir, 'init.log'), 'w');
-  const child = spawn(
-    'unshare',
-    ['-m', '-u', '-p', '--fork', '--propagation', 'slave', 'bash', '-c', init, 'holdfast-test-host', dir, name, ...pairs],
-    { detached: true, stdio: ['ignore', log.fd, log.fd], cwd: '/' },
+  const logFile = join(dir, 'init.log');
+  const { exited } = await startBackground(
+    [
+      'unshare',
+      '-m',
+      '-u',
+      '-p',
+      '--fork',
+      '--propagation',
+      'slave',
+      'bash',
+      '-c',
+      init,
+      'holdfast-test-host',
+      dir,
+      name,
+      ...pairs,
+    ],
+    { logFile },
   );
-  let exited = false;
-  child.once('exit', () => (exited = true));
-  child.unref();
-  await log.close();
-  const pid = await waitUntil(`test host ${name} has booted`, async () => {
-    const text = await readFile(join(dir, 'init.pid'), 'utf8').catch(() => '');
-    if (text !== '') return Number(text);
-    if (exited) throw new Error(await readFile(join(dir, 'init.log'), 'utf8'));
-    return undefined;
-  }, { timeoutMs: 20_000, intervalMs: 10 });
+  let hasExited = false;
+  void exited.then(() => (hasExited = true));
+  const pid = await waitUntil(
+    `test host ${name} has booted`,
+    async () => {
+      const text = await readFile(join(dir, 'init.pid'), 'utf8').catch(() => '');
+      if (text !== '') return Number(text);
+      if (hasExited) throw new Error(await readFile(logFile, 'utf8'));
+      return undefined;
+    },
+    { timeoutMs: 20_000, intervalMs: 10 },
+  );
   return pid;
 }
 
@@ -104,10 +120,14 @@ export async function killNamespace(dir: string): Promise<void> {
   if (init === undefined) return;
   const started = await startTime(init);
   process.kill(init, 'SIGKILL');
-  await waitUntil(`everything in ${dir} is dead (is one of its storages still hanging?)`, async () => {
-    const now = await startTime(init);
-    return now !== started;
-  }, { timeoutMs: 30_000, intervalMs: 5 });
+  await waitUntil(
+    `everything in ${dir} is dead (is one of its storages still hanging?)`,
+    async () => {
+      const now = await startTime(init);
+      return now !== started;
+    },
+    { timeoutMs: 30_000, intervalMs: 5 },
+  );
   await rm(join(dir, 'init.pid'), { force: true });
 }
 

@@ -61,7 +61,18 @@ async function createExt4(image: NewImage, content: Ext4Content): Promise<void> 
     const raw = image.format === 'raw' ? image.file : join(scratch, 'disk.raw');
     // Without lazy initialisation an idle guest writes nothing by itself.
     const options = ['-E', 'lazy_itable_init=0,lazy_journal_init=0'];
-    await run(['mkfs.ext4', '-q', '-F', ...options, '-L', content.label ?? '', '-d', join(scratch, 'root'), raw, `${image.sizeMiB}M`]);
+    await run([
+      'mkfs.ext4',
+      '-q',
+      '-F',
+      ...options,
+      '-L',
+      content.label ?? '',
+      '-d',
+      join(scratch, 'root'),
+      raw,
+      `${image.sizeMiB}M`,
+    ]);
     if (image.format === 'qcow2') await run(['qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2', raw, image.file]);
   } finally {
     await rm(scratch, { recursive: true, force: true });

@@ -2,11 +2,9 @@
  * A block device that can be made slow or stopped: a raw file, exported over FUSE by a qemu-storage-daemon with a throttle,
  * with a loop device on top. Owns that daemon and its files in one directory.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { run } from './command.js';
+import { run, startBackground } from './command.js';
 import { talkLines } from './unix-socket.js';
 import { waitUntil } from './wait-until.js';
 
@@ -19,23 +17,31 @@ export async function startSlowDevice(dir: string, sizeMiB: number): Promise<str
   await run(['truncate', '-s', `${sizeMiB}M`, backing]);
   await writeFile(exported, '');
   const before = (await stat(exported)).dev;
-  const log = await open(join(dir, 'daemon.log'), 'a');
-  const child = spawn('qemu-storage-daemon', [
-    '--object', `throttle-group,id=${throttleGroup}`,
-    '--blockdev', JSON.stringify({ driver: 'file', 'node-name': 'file', filename: backing }),
-    '--blockdev', JSON.stringify({ driver: 'throttle', 'node-name': 'slow', 'throttle-group': throttleGroup, file: 'file' }),
-    '--chardev', `socket,id=qmp,path=qmp.sock,server=on,wait=off`,
-    '--monitor', 'chardev=qmp',
-    '--export', JSON.stringify({ type: 'fuse', id: 'export', 'node-name': 'slow', mountpoint: exported, writable: true }),
-  ], { cwd: dir, detached: true, stdio: ['ignore', log.fd, log.fd] });
-  const spawned = once(child, 'spawn');
-  await log.close();
-  await spawned;
-  child.unref();
-  await waitUntil(`the storage daemon in ${dir} exports its file`, async () => {
-    if (child.exitCode !== null) throw new Error(await readFile(join(dir, 'daemon.log'), 'utf8'));
-    return (await stat(exported)).dev !== before;
-  }, { timeoutMs: 20_000, intervalMs: 10 });
+  const logFile = join(dir, 'daemon.log');
+  const { exited } = await startBackground(
+    [
+      'qemu-storage-daemon',
+      ...['--object', `throttle-group,id=${throttleGroup}`],
+      ...['--blockdev', JSON.stringify({ driver: 'file', 'node-name': 'file', filename: backing })],
+      ...[
+        '--blockdev',
+        JSON.stringify({ driver: 'throttle', 'node-name': 'slow', 'throttle-group': throttleGroup, file: 'file' }),
+      ],
+      ...['--chardev', 'socket,id=qmp,path=qmp.sock,server=on,wait=off', '--monitor', 'chardev=qmp'],
+      ...['--export', JSON.stringify({ type: 'fuse', id: 'export', 'node-name': 'slow', mountpoint: exported, writable: true })],
+    ],
+    { logFile, cwd: dir },
+  );
+  let hasExited = false;
+  void exited.then(() => (hasExited = true));
+  await waitUntil(
+    `the storage daemon in ${dir} exports its file`,
+    async () => {
+      if (hasExited) throw new Error(await readFile(logFile, 'utf8'));
+      return (await stat(exported)).dev !== before;
+    },
+    { timeoutMs: 20_000, intervalMs: 10 },
+  );
   return exported;
 }
 

@@ -2,19 +2,11 @@
  * A test host: a small machine of its own on this machine, with its own libvirtd and virtlogd, that can lose its power.
  * Owns its directory and every process inside. It never touches the machine's own libvirt.
  */
-import { spawn } from 'node:child_process';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removePiece } from './cleanup.js';
-import { commandError, tryRun, type CommandOptions, type CommandResult } from './command.js';
-import {
-  bootNamespace,
-  enterArgv,
-  killNamespace,
-  livingInit,
-  namespaceProcesses,
-  type HostProcess,
-} from './host-namespace.js';
+import { commandError, startBackground, tryRun, type CommandOptions, type CommandResult } from './command.js';
+import { bootNamespace, enterArgv, killNamespace, livingInit, namespaceProcesses, type HostProcess } from './host-namespace.js';
 import { hostUuid, keepCapabilities, seedCapabilities, writeLibvirtConfig } from './libvirt-config.js';
 import { livingOwner, markOwner, prepareRunRoot, runPath } from './work-dir.js';
 import { waitUntil } from './wait-until.js';
@@ -122,28 +114,30 @@ export class TestHost {
   ): Promise<HostChild> {
     this.childCount += 1;
     const logFile = options.logFile ?? join(this.dir, 'log', `child-${this.childCount}.log`);
-    const log = await open(logFile, 'a');
-    const [file, ...args] = [...this.enter(), ...argv];
-    const child = spawn(file as string, args, {
-      detached: true,
-      stdio: ['ignore', log.fd, log.fd],
-      cwd: options.cwd ?? '/',
-      env: { ...process.env, ...options.env },
+    const { pid, exited } = await startBackground([...this.enter(), ...argv], {
+      logFile,
+      env: options.env,
+      cwd: options.cwd,
     });
-    await log.close();
-    const exited = new Promise<number | NodeJS.Signals>((resolve) => {
-      child.once('error', () => resolve(127));
-      child.once('exit', (code, signal) => resolve(signal ?? code ?? 0));
-    });
-    child.unref();
-    const outerPid = () =>
-      waitUntil(`${argv[0]} runs in ${this.name}`, () => childOf(child.pid as number), { timeoutMs: 10_000, intervalMs: 10 });
+    let hasExited = false;
+    void exited.then(() => (hasExited = true));
+    // Until the program itself runs, the process below nsenter is still nsenter.
+    const started = await waitUntil(
+      `${argv[0]} runs in ${this.name}`,
+      async () => (await programBelow(pid)) ?? (hasExited ? 'ended' : undefined),
+      { timeoutMs: 20_000, intervalMs: 5 },
+    );
+    const outerPid = async () => {
+      if (started === 'ended') throw new Error(`${argv[0]} ended at once; see ${logFile}`);
+      return started;
+    };
     return {
       exited,
       logFile,
       outerPid,
       kill: async (signal = 'SIGTERM') => {
-        process.kill(await outerPid(), signal);
+        // A program that has ended is not signalled: its process id may be another's by now.
+        if (!hasExited) process.kill(await outerPid(), signal);
       },
     };
   }
@@ -225,8 +219,10 @@ export class TestHost {
   }
 }
 
-async function childOf(pid: number): Promise<number | undefined> {
-  const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '');
+async function programBelow(nsenter: number): Promise<number | undefined> {
+  const children = await readFile(`/proc/${nsenter}/task/${nsenter}/children`, 'utf8').catch(() => '');
   const first = children.trim().split(' ')[0];
-  return first === undefined || first === '' ? undefined : Number(first);
+  if (first === undefined || first === '') return undefined;
+  const commandLine = await readFile(`/proc/${first}/cmdline`, 'utf8').catch(() => '');
+  return commandLine === '' || commandLine.startsWith('nsenter\0') ? undefined : Number(first);
 }

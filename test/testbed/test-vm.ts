@@ -95,16 +95,20 @@ export class TestVm {
   }
 
   async waitForAgent(timeoutMs = 120_000): Promise<void> {
-    const outcome = await waitUntil(`the guest agent of ${this.name} answers`, async () => {
-      try {
-        await agentCall(this.host, this.uuid, 'guest-ping', undefined, 5);
-        return 'up';
-      } catch (error) {
-        // A VM that is gone will not answer later either.
-        if ((await this.domstate()) === 'shut off') return 'off';
-        throw error;
-      }
-    }, { timeoutMs, intervalMs: 100 });
+    const outcome = await waitUntil(
+      `the guest agent of ${this.name} answers`,
+      async () => {
+        try {
+          await agentCall(this.host, this.uuid, 'guest-ping', undefined, 5);
+          return 'up';
+        } catch (error) {
+          // A VM that is gone will not answer later either.
+          if ((await this.domstate()) === 'shut off') return 'off';
+          throw error;
+        }
+      },
+      { timeoutMs, intervalMs: 100 },
+    );
     if (outcome === 'off') throw new Error(`${this.name} is shut off, so its guest agent cannot answer`);
   }
 
@@ -148,9 +152,7 @@ export class TestVm {
   async diskPaths(): Promise<Record<string, DiskSource>> {
     const inactive = await this.sources('--inactive');
     const live = (await this.domstate()) === 'shut off' ? {} : await this.sources();
-    return Object.fromEntries(
-      Object.entries(inactive).map(([target, path]) => [target, { live: live[target], inactive: path }]),
-    );
+    return Object.fromEntries(Object.entries(inactive).map(([target, path]) => [target, { live: live[target], inactive: path }]));
   }
 
   /** Layers of a disk from its current file down, by the images' own headers. */
@@ -179,7 +181,11 @@ export class TestVm {
   }
 
   /** Runs a program in the guest through its agent. */
-  async exec(path: string, args: readonly string[] = [], options: { input?: string | Uint8Array; timeoutMs?: number } = {}): Promise<GuestResult> {
+  async exec(
+    path: string,
+    args: readonly string[] = [],
+    options: { input?: string | Uint8Array; timeoutMs?: number } = {},
+  ): Promise<GuestResult> {
     return agentExec(this.host, this.uuid, path, args, options);
   }
 

@@ -121,7 +121,11 @@ describe('a test host with a VM', () => {
   });
 
   it('runs a guest without an agent', async () => {
-    const silent = await TestVm.define(host, { name: 'silent', agent: false, disks: [{ target: 'vda', sizeMiB: 16, content: {} }] });
+    const silent = await TestVm.define(host, {
+      name: 'silent',
+      agent: false,
+      disks: [{ target: 'vda', sizeMiB: 16, content: {} }],
+    });
     await silent.start();
     expect((await host.tryVirsh('qemu-agent-command', silent.uuid, '{"execute":"guest-ping"}')).exitCode).toBe(1);
     expect(await silent.mustShell('ls /mnt')).toBe('vda\n');
