@@ -1,0 +1,322 @@
+/**
+ * Makes the plain observation of a domain: libvirt's word, QEMU's word, image headers and processes put together.
+ * Owns the looking; the comparison is pure (`observe.ts`). Changes nothing.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ImageFormat, ObservedDisk, ObservedDomain, ObservedLayer } from '@holdfast/shared/chain/observed-domain.js';
+import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
+import { isInside, realPaths } from '../images/file-facts.js';
+import type { ImageTool } from '../images/image-tool.js';
+import type { ToolRunner } from '../process/tool-runner.js';
+import { ChainCache } from './chain-cache.js';
+import type { DiskFacts, DomainFacts } from './domain-facts.js';
+import type { Definition, DomainReader } from './domain-reader.js';
+import {
+  brokenByLibvirt,
+  compareDisks,
+  listedBackingProblem,
+  orphanProblem,
+  powerState,
+  type DiskStanding,
+  type Known,
+} from './observe.js';
+import type { QemuDisk } from './qemu-block.js';
+import type { QemuProcess, QemuProcesses } from './qemu-processes.js';
+
+/** A mismatch is believed when it is still there after this: a job that just ended changes QEMU first and libvirt after. */
+const SECOND_LOOK_MS = 300;
+
+export interface ObserverPorts {
+  readonly tools: ToolRunner;
+  readonly images: ImageTool;
+  readonly reader: DomainReader;
+  readonly processes: QemuProcesses;
+  readonly allowedRoots: () => readonly string[];
+}
+
+type Layers = readonly ObservedLayer[];
+
+export class DomainObserver {
+  private readonly cache: ChainCache;
+
+  constructor(private readonly ports: ObserverPorts) {
+    this.cache = new ChainCache(ports.tools, ports.images);
+  }
+
+  /** As Hypervisor.observe. */
+  async observe(uuid: string): Promise<ObservedDomain | undefined> {
+    const first = await this.look(uuid);
+    if (first === undefined || !isDoubtful(first)) return first;
+    await sleep(SECOND_LOOK_MS);
+    return this.look(uuid);
+  }
+
+  /** As Hypervisor.observeAll. Running disks are taken from QEMU's own answer, stopped ones from the cache of headers. */
+  async observeAll(): Promise<ObservedDomain[]> {
+    const known = await this.ports.reader.knownAll();
+    const processes = await this.ports.processes.list();
+    const readable = [...known.values()].filter((one): one is Known => !('error' in one));
+    const standings = new Map(readable.map((one) => [one, compareDisks(one)]));
+    const stopped = readable.filter((one) => one.qemu === undefined).flatMap((one) => one.current.disks.filter(isReadable));
+    const chains = await this.cache.chains(stopped.map(sourceOf), this.ports.allowedRoots());
+    const live = await this.liveLayers(readable);
+    const observed: ObservedDomain[] = [];
+    for (const [uuid, one] of known) {
+      const process = processes.get(uuid);
+      if ('error' in one) {
+        if (one.definition !== undefined) observed.push(unreadable(one.definition, one.error, process));
+        continue;
+      }
+      const disks = (standings.get(one) ?? []).filter(isAttached).map((standing) => {
+        const layers = one.qemu === undefined ? chains.get(standing.disk.path ?? '') : live.get(standing.qemu);
+        return observedDisk(one, standing, layers ?? []);
+      });
+      observed.push(assemble(one, standings.get(one) ?? [], disks, process));
+    }
+    for (const process of processes.values()) {
+      if (!known.has(process.uuid) && (await this.isLost(process))) observed.push(unknownOrphan(process));
+    }
+    return observed;
+  }
+
+  private async look(uuid: string): Promise<ObservedDomain | undefined> {
+    const known = await this.ports.reader.known(uuid);
+    const process = (await this.ports.processes.list()).get(uuid);
+    if (known === undefined) return process !== undefined && (await this.isLost(process)) ? unknownOrphan(process) : undefined;
+    const standings = compareDisks(known);
+    const disks: ObservedDisk[] = [];
+    for (const standing of standings.filter(isAttached)) {
+      const layers = isReadable(standing.disk) ? await this.layersOf(known, standing).catch((error: Error) => error) : [];
+      disks.push(observedDisk(known, standing, layers));
+    }
+    return assemble(known, standings, disks, process);
+  }
+
+  /** By the headers, from the file that is really in use; of a running disk the result must be what QEMU has open. */
+  private async layersOf(known: Known, { disk, qemu }: DiskStanding): Promise<Layers> {
+    const roots = this.ports.allowedRoots();
+    if (known.qemu === undefined) return this.ports.images.chain(disk.path ?? '', disk.format as ImageFormat, roots);
+    const open = openLayers(known.current, disk, qemu);
+    const [top] = open;
+    if (top === undefined) return [];
+    const layers = await this.ports.images.chain(top.path, top.format, roots);
+    const facts = await this.cache.factsOf(open.map((layer) => layer.path));
+    const agrees =
+      layers.length === open.length &&
+      layers.every((layer, index) => {
+        const path = open[index]?.path ?? '';
+        return layer.path === path || facts.get(path)?.inode === layer.inode;
+      });
+    if (agrees) return layers;
+    throw new HoldfastError(
+      'CHAIN_UNEXPLAINED',
+      `Disk ${disk.target} of VM ${known.current.name}: QEMU has ${open.map((layer) => layer.path).join(' → ')} open, but the image headers say ` +
+        `${layers.map((layer) => layer.path).join(' → ')}. Keep the VM running and write the missing backing names (qemu-img rebase -u) or ask for help before it is shut down.`,
+      { vmId: known.current.uuid, target: disk.target, path: top.path },
+    );
+  }
+
+  /** Layers of all running disks from QEMU's answers, their inodes and places in two calls for all of them. */
+  private async liveLayers(known: readonly Known[]): Promise<Map<QemuDisk | undefined, Layers | Error>> {
+    const result = new Map<QemuDisk | undefined, Layers | Error>();
+    const disks = known.flatMap((one) => one.qemu ?? []);
+    const paths = [...new Set(disks.flatMap((disk) => disk.layers.flatMap((layer) => layer.path ?? [])))];
+    const facts = await this.cache.factsOf(paths);
+    const roots = await realPaths(this.ports.tools, this.ports.allowedRoots());
+    const real = new Map<string, string>();
+    for (let start = 0; start < paths.length; start += 500) {
+      const share = paths.slice(start, start + 500);
+      (await realPaths(this.ports.tools, share)).forEach((path, index) => real.set(share[index] ?? '', path));
+    }
+    for (const one of known) {
+      for (const { disk, qemu } of compareDisks(one)) {
+        if (qemu === undefined || !isReadable(disk)) continue;
+        try {
+          const layers = openLayers(one.current, disk, qemu).map((layer): ObservedLayer => {
+            const place = real.get(layer.path) ?? layer.path;
+            if (!roots.some((root) => isInside(place, root))) throw outside(one.current, disk, layer.path);
+            return { ...layer, inode: facts.get(layer.path)?.inode ?? 0n };
+          });
+          result.set(qemu, layers);
+        } catch (thrown) {
+          result.set(qemu, HoldfastError.from(thrown));
+        }
+      }
+    }
+    return result;
+  }
+
+  /** A QEMU that libvirt does not know now may be one that it is just starting or ending: look twice. */
+  private async isLost(process: QemuProcess): Promise<boolean> {
+    await sleep(SECOND_LOOK_MS);
+    const still = (await this.ports.processes.list()).get(process.uuid)?.runId === process.runId;
+    return still && !(await this.ports.reader.list()).all.includes(process.uuid);
+  }
+}
+
+function isDoubtful(domain: ObservedDomain): boolean {
+  return (
+    domain.problems.some(({ code }) => code === 'HYPERVISOR_OUT_OF_STEP' || code === 'ORPHANED_QEMU') ||
+    domain.disks.some(({ refusal }) => refusal?.code === 'CHAIN_UNEXPLAINED')
+  );
+}
+
+function isAttached({ attached }: DiskStanding): boolean {
+  return attached;
+}
+
+function isReadable(disk: DiskFacts): boolean {
+  return disk.unsupported === undefined && !brokenByLibvirt(disk.path ?? '');
+}
+
+function sourceOf(disk: DiskFacts): { path: string; format: ImageFormat } {
+  return { path: disk.path ?? '', format: disk.format as ImageFormat };
+}
+
+/** What QEMU has open, as layers; refuses what is no plain qcow2 or raw file. */
+function openLayers(domain: DomainFacts, disk: DiskFacts, qemu: QemuDisk | undefined): Omit<ObservedLayer, 'inode'>[] {
+  return (qemu?.layers ?? []).map(({ path, format, virtualSizeBytes, allocatedBytes }) => {
+    const where = `Disk ${disk.target} of VM ${domain.name} (${disk.path})`;
+    const fields = { vmId: domain.uuid, target: disk.target, path: path ?? '' };
+    // libvirt may open a raw file without a layer of format "raw" over it.
+    const kind = format === 'file' ? 'raw' : format;
+    if (path === undefined)
+      throw new HoldfastError(
+        'DISK_UNSUPPORTED',
+        `${where} has a layer that is no plain file. Move the whole chain to files.`,
+        fields,
+      );
+    if (brokenByLibvirt(path)) throw lineBreak(domain, disk, path);
+    if (kind !== 'qcow2' && kind !== 'raw')
+      throw new HoldfastError(
+        'DISK_UNSUPPORTED',
+        `${where} has ${path} of format ${kind} in its chain. Convert it to qcow2.`,
+        fields,
+      );
+    return { path, format: kind, virtualSizeBytes, allocatedBytes };
+  });
+}
+
+function observedDisk(known: Known, { disk, definedPath }: DiskStanding, found: Layers | Error): ObservedDisk {
+  const refusal = refusalOf(known.current, disk, found);
+  const layers = refusal === undefined && !(found instanceof Error) ? found : [];
+  return {
+    target: disk.target,
+    serial: disk.serial,
+    format: layers[0]?.format ?? (disk.format === 'raw' ? 'raw' : 'qcow2'),
+    virtualSizeBytes: layers[0]?.virtualSizeBytes ?? 0n,
+    layers,
+    definedPath: known.persistent === undefined ? undefined : definedPath,
+    refusal,
+  };
+}
+
+function refusalOf(domain: DomainFacts, disk: DiskFacts, found: Layers | Error): ErrorData | undefined {
+  const fields = { vmId: domain.uuid, target: disk.target, path: disk.path ?? '' };
+  if (disk.unsupported !== undefined) {
+    const named = disk.path === undefined ? '' : ` (${disk.path})`;
+    const message = `Disk ${disk.target}${named} of VM ${domain.name} ${disk.unsupported.what} and cannot be backed up. ${disk.unsupported.wayOut}`;
+    return { code: 'DISK_UNSUPPORTED', message, fields };
+  }
+  if (brokenByLibvirt(disk.path ?? '')) return lineBreak(domain, disk, disk.path ?? '').toData();
+  if (!(found instanceof Error)) {
+    if (found.length > 0) return undefined;
+    return {
+      code: 'HYPERVISOR_OUT_OF_STEP',
+      message: `Disk ${disk.target} (${disk.path}) of VM ${domain.name} is not attached in QEMU. Restart the VM.`,
+      fields,
+    };
+  }
+  const error = HoldfastError.from(found);
+  const message =
+    error.code === 'CHAIN_UNEXPLAINED' ? error.message : `Disk ${disk.target} of VM ${domain.name}: ${error.message}`;
+  return { code: error.code, message, fields: { ...error.fields, ...fields } };
+}
+
+function lineBreak(domain: DomainFacts, disk: DiskFacts, path: string): HoldfastError {
+  return new HoldfastError(
+    'DISK_UNSUPPORTED',
+    `Disk ${disk.target} of VM ${domain.name} has a line break or tab in its file name ${JSON.stringify(path)}, which libvirt loses. Rename the file.`,
+    { vmId: domain.uuid, target: disk.target, path },
+  );
+}
+
+function outside(domain: DomainFacts, disk: DiskFacts, layer: string): HoldfastError {
+  return new HoldfastError(
+    'PATH_OUTSIDE_POOLS',
+    `${layer}, a layer of disk ${disk.target}, is outside the agent's primary pools. Add its folder to the agent's pools or move the file.`,
+    { vmId: domain.uuid, target: disk.target, path: disk.path ?? '', layer },
+  );
+}
+
+function assemble(
+  known: Known,
+  standings: readonly DiskStanding[],
+  disks: readonly ObservedDisk[],
+  process: QemuProcess | undefined,
+): ObservedDomain {
+  const { current, persistent } = known;
+  const problems = standings.flatMap((standing) => standing.problem ?? []);
+  if (known.qemu === undefined) {
+    for (const { disk } of standings) {
+      const chain = disks.find((one) => one.target === disk.target)?.layers ?? [];
+      const problem =
+        chain.length === 0
+          ? undefined
+          : listedBackingProblem(
+              current,
+              disk,
+              chain.map((layer) => layer.path),
+            );
+      if (problem !== undefined) problems.push(problem);
+    }
+    if (process !== undefined) problems.push(orphanProblem(current.uuid, current.name, process.pid, true));
+  }
+  return { ...common(current, known), persistent: persistent !== undefined, runId: process?.runId, disks, problems };
+}
+
+function common(current: DomainFacts, { state }: Definition) {
+  const { uuid, name, guestAgentConnected, vcpus, memoryBytes, nvramPath } = current;
+  return { uuid, name, state: powerState(state), guestAgent: guestAgentConnected, vcpus, memoryBytes, nvramPath };
+}
+
+function unreadable(definition: Definition, error: HoldfastError, process: QemuProcess | undefined): ObservedDomain {
+  const { current, persistent } = definition;
+  const message = `VM ${current.name} cannot be observed: ${error.message}`;
+  const disks = current.disks.map((disk): ObservedDisk => {
+    const defined = persistent?.disks.find((one) => one.target === disk.target);
+    const fields = { vmId: current.uuid, target: disk.target, path: disk.path ?? '' };
+    return {
+      target: disk.target,
+      serial: disk.serial,
+      format: disk.format === 'raw' ? 'raw' : 'qcow2',
+      virtualSizeBytes: 0n,
+      layers: [],
+      definedPath: defined?.path,
+      refusal: { code: error.code, message, fields },
+    };
+  });
+  return {
+    ...common(current, definition),
+    persistent: persistent !== undefined,
+    runId: process?.runId,
+    disks,
+    problems: [{ code: error.code, message, fields: { ...error.fields, vmId: current.uuid } }],
+  };
+}
+
+function unknownOrphan(process: QemuProcess): ObservedDomain {
+  return {
+    uuid: process.uuid,
+    name: process.name,
+    state: 'running',
+    persistent: false,
+    runId: process.runId,
+    guestAgent: false,
+    vcpus: 0,
+    memoryBytes: 0n,
+    nvramPath: undefined,
+    disks: [],
+    problems: [orphanProblem(process.uuid, process.name, process.pid, false)],
+  };
+}

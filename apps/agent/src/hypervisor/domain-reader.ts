@@ -1,0 +1,134 @@
+/**
+ * Asks libvirt for domains with few processes: several commands share one connection. Owns what is asked; compares nothing.
+ */
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import { readDomain, type DomainFacts } from './domain-facts.js';
+import { readState, type DomainState, type Known } from './observe.js';
+import { readQemuDisks, type QemuDisk, type QueryBlock } from './qemu-block.js';
+import { qmpThroughLibvirt, resultOf } from './qmp.js';
+import type { Virsh } from './virsh.js';
+
+/** What libvirt says of a domain, before QEMU is asked. */
+export interface Definition {
+  readonly current: DomainFacts;
+  readonly persistent: DomainFacts | undefined;
+  readonly state: DomainState;
+}
+
+/** Domains per process. A stuck one makes only its share slow. */
+const BATCH = 25;
+const BATCH_MS = 30_000;
+const QUERY_BLOCK = JSON.stringify({ execute: 'query-block' });
+
+export class DomainReader {
+  constructor(private readonly virsh: Virsh) {}
+
+  /** UUIDs of all domains, and which of them are persistent. */
+  async list(): Promise<{ all: string[]; persistent: Set<string> }> {
+    const [all, persistent] = await this.virsh.batch(['list --all --uuid', 'list --all --persistent --uuid']);
+    return { all: words(all), persistent: new Set(words(persistent)) };
+  }
+
+  /** Definition and state of a domain; undefined when libvirt does not know it. */
+  async definition(uuid: string): Promise<Definition | undefined> {
+    const [all, persistent, ...answers] = await this.virsh.batch([
+      'list --all --uuid',
+      'list --all --persistent --uuid',
+      ...questions(uuid),
+    ]);
+    if (!words(all).includes(uuid)) return undefined;
+    const definition = read(answers, words(persistent).includes(uuid));
+    if (definition !== undefined) return definition;
+    // It was listed and could not be read: this call says why, or shows that it went away in between.
+    try {
+      await this.virsh.call(['dumpxml', '--domain', uuid], { uuid });
+    } catch (thrown) {
+      const error = HoldfastError.from(thrown);
+      if (error.code === 'NOT_FOUND') return undefined;
+      throw error;
+    }
+    throw new HoldfastError('TOOL_FAILED', `libvirt lists the VM ${uuid} but does not describe it.`, {
+      tool: 'virsh',
+      vmId: uuid,
+    });
+  }
+
+  /** What QEMU has open for a running domain. */
+  async qemuDisks(uuid: string): Promise<QemuDisk[]> {
+    return readQemuDisks(await qmpThroughLibvirt(this.virsh, uuid).execute<QueryBlock>('query-block'));
+  }
+
+  /** A domain with everything that is known of it. Undefined when libvirt does not know it. */
+  async known(uuid: string): Promise<Known | undefined> {
+    const definition = await this.definition(uuid);
+    if (definition === undefined) return undefined;
+    return { ...definition, qemu: definition.current.id === undefined ? undefined : await this.qemuDisks(uuid) };
+  }
+
+  /**
+   * As `known`, for many domains in a few processes. A domain that cannot be read has an error in its place; one that went
+   * away meanwhile has no entry.
+   */
+  async knownAll(): Promise<Map<string, Known | { uuid: string; definition?: Definition; error: HoldfastError }>> {
+    const { all, persistent } = await this.list();
+    const result = new Map<string, Known | { uuid: string; definition?: Definition; error: HoldfastError }>();
+    const running: [string, Definition][] = [];
+    for (const share of shares(all)) {
+      const answers = await this.virsh.batch(share.flatMap(questions), BATCH_MS);
+      share.forEach((uuid, index) => {
+        const definition = read(answers.slice(index * 3, index * 3 + 3), persistent.has(uuid));
+        if (definition === undefined) return;
+        if (definition.current.id !== undefined) running.push([uuid, definition]);
+        else result.set(uuid, { ...definition, qemu: undefined });
+      });
+    }
+    for (const share of shares(running)) {
+      for (const [uuid, definition, answer] of await this.queryBlocks(share)) {
+        result.set(uuid, answer instanceof HoldfastError ? { uuid, definition, error: answer } : { ...definition, qemu: answer });
+      }
+    }
+    return result;
+  }
+
+  /** One process for all; when one QEMU holds it up, each is asked by itself, so that only that one is missing. */
+  private async queryBlocks(share: readonly [string, Definition][]): Promise<[string, Definition, QemuDisk[] | HoldfastError][]> {
+    const answers = await this.virsh
+      .batch(share.map(([uuid]) => `qemu-monitor-command --domain ${uuid} --cmd '${QUERY_BLOCK}'`))
+      .catch((thrown: unknown) => {
+        if (HoldfastError.from(thrown).code !== 'TIMED_OUT') throw thrown;
+        return share.map(() => '');
+      });
+    return Promise.all(
+      share.map(async ([uuid, definition], index): Promise<[string, Definition, QemuDisk[] | HoldfastError]> => {
+        const answer = answers[index] ?? '';
+        try {
+          const disks = answer === '' ? await this.qemuDisks(uuid) : readQemuDisks(resultOf<QueryBlock>('query-block', answer));
+          return [uuid, definition, disks];
+        } catch (thrown) {
+          return [uuid, definition, HoldfastError.from(thrown)];
+        }
+      }),
+    );
+  }
+}
+
+function questions(uuid: string): string[] {
+  return [`domstats --raw --state --nowait --domain ${uuid}`, `dumpxml --domain ${uuid}`, `dumpxml --inactive --domain ${uuid}`];
+}
+
+function read(answers: readonly string[], persistent: boolean): Definition | undefined {
+  const [stats = '', current = '', inactive = ''] = answers;
+  const state = readState(stats);
+  if (state === undefined || current === '' || inactive === '') return undefined;
+  return { current: readDomain(current), persistent: persistent ? readDomain(inactive) : undefined, state };
+}
+
+function words(text: string | undefined): string[] {
+  return (text ?? '').split('\n').filter((line) => line !== '');
+}
+
+function shares<T>(items: readonly T[]): T[][] {
+  const result: T[][] = [];
+  for (let start = 0; start < items.length; start += BATCH) result.push(items.slice(start, start + BATCH));
+  return result;
+}

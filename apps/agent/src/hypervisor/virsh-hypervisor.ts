@@ -1,0 +1,194 @@
+/**
+ * The real hypervisor: libvirt through virsh, QEMU through its monitor, the kernel's process table and image headers.
+ * Owns the mapping of the port's words to calls. Decides nothing that a command must decide.
+ */
+import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import type { ImageTool } from '../images/image-tool.js';
+import type { Log } from '../operations/command.js';
+import type { ToolRunner } from '../process/tool-runner.js';
+import { Definitions } from './definitions.js';
+import { readDomain } from './domain-facts.js';
+import { DomainObserver } from './domain-observer.js';
+import { DomainReader } from './domain-reader.js';
+import { diskSources, snapshotXml } from './domain-xml.js';
+import { filesInUse } from './files-in-use.js';
+import type { BlockJob, CommitWish, Hypervisor } from './hypervisor.js';
+import { tendOrphan } from './orphan-care.js';
+import { QemuProcesses } from './qemu-processes.js';
+import { qmpThroughLibvirt } from './qmp.js';
+import { StepRepair } from './step-repair.js';
+import { demandUuid, Virsh } from './virsh.js';
+
+export interface VirshHypervisorOptions {
+  readonly tools: ToolRunner;
+  readonly images: ImageTool;
+  /** For example `qemu:///system`. */
+  readonly uri: string;
+  /** libvirt's state folder, /var/lib/libvirt. */
+  readonly libDir: string;
+  /** The kernel's process table, /proc. */
+  readonly procDir: string;
+  /** Folders in which disks of VMs live; a layer elsewhere is refused. */
+  readonly allowedRoots: () => readonly string[];
+  readonly log: Log;
+}
+
+/** virsh gets this much longer than the guest agent, which libvirt gives up on by itself. */
+const AGENT_MARGIN_MS = 10_000;
+/** A snapshot waits for writes in flight. */
+const SNAPSHOT_MS = 60_000;
+
+export class VirshHypervisor implements Hypervisor {
+  private readonly virsh: Virsh;
+  private readonly reader: DomainReader;
+  private readonly definitions: Definitions;
+  private readonly processes: QemuProcesses;
+  private readonly observer: DomainObserver;
+
+  constructor(private readonly options: VirshHypervisorOptions) {
+    const { tools, images, allowedRoots } = options;
+    this.virsh = new Virsh(tools, options.uri);
+    this.reader = new DomainReader(this.virsh);
+    this.definitions = new Definitions(this.virsh);
+    this.processes = new QemuProcesses(options.libDir, options.procDir);
+    this.observer = new DomainObserver({ tools, images, allowedRoots, reader: this.reader, processes: this.processes });
+  }
+
+  available(): Promise<boolean> {
+    return this.virsh.answers();
+  }
+
+  async versions(): Promise<{ libvirt: string; qemu: string }> {
+    const text = await this.virsh.call(['version', '--daemon']);
+    const libvirt = /^Running against daemon: (\S+)$/m.exec(text)?.[1] ?? '';
+    const qemu = /^Running hypervisor: QEMU (\S+)$/m.exec(text)?.[1] ?? '';
+    return { libvirt, qemu };
+  }
+
+  async observe(uuid: string): Promise<ObservedDomain | undefined> {
+    return this.observer.observe(checked(uuid));
+  }
+
+  observeAll(): Promise<ObservedDomain[]> {
+    return this.observer.observeAll();
+  }
+
+  async pathsInUseByOthers(uuid: string): Promise<ReadonlySet<string>> {
+    const own = checked(uuid);
+    const others = [...(await this.reader.knownAll())].filter(([other]) => other !== own).map(([, known]) => known);
+    const domains = others.map((known) => {
+      if (!('error' in known)) return known;
+      throw known.error;
+    });
+    return filesInUse(this.options, domains);
+  }
+
+  async domainXml(uuid: string, which: 'live' | 'persistent'): Promise<string> {
+    return which === 'live' ? this.definitions.live(checked(uuid)) : this.definitions.persistent(checked(uuid));
+  }
+
+  define(xml: string): Promise<void> {
+    return this.definitions.define(xml);
+  }
+
+  async definedSources(uuid: string): Promise<ReadonlyMap<string, string>> {
+    return diskSources(await this.definitions.persistent(checked(uuid)));
+  }
+
+  async snapshotDisks(uuid: string, disks: readonly { target: string; newPath: string }[]): Promise<void> {
+    const { targets } = readDomain(await this.definitions.live(checked(uuid)));
+    await this.definitions.withFile(snapshotXml(disks, targets), (path) =>
+      this.virsh.call(
+        ['snapshot-create', '--domain', checked(uuid), '--xmlfile', path, '--disk-only', '--atomic', '--no-metadata'],
+        {
+          uuid: checked(uuid),
+          deadlineMs: SNAPSHOT_MS,
+        },
+      ),
+    );
+  }
+
+  async freeze(uuid: string, timeoutMs: number): Promise<void> {
+    await this.agent(uuid, timeoutMs, ['domfsfreeze']);
+  }
+
+  async thaw(uuid: string, timeoutMs: number): Promise<void> {
+    await this.agent(uuid, timeoutMs, ['domfsthaw']);
+  }
+
+  async freezeStatus(uuid: string, timeoutMs: number): Promise<'frozen' | 'thawed'> {
+    const cmd = JSON.stringify({ execute: 'guest-fsfreeze-status' });
+    const args = ['qemu-agent-command', '--timeout', String(seconds(timeoutMs)), '--cmd', cmd];
+    const answer = JSON.parse(await this.onDomain(uuid, args, timeoutMs + AGENT_MARGIN_MS)) as { return?: string };
+    if (answer.return === 'frozen' || answer.return === 'thawed') return answer.return;
+    throw new HoldfastError(
+      'TOOL_FAILED',
+      `The guest agent of VM ${uuid} answers "${answer.return}" when asked whether it is frozen.`,
+      {
+        tool: 'guest-agent',
+        vmId: uuid,
+      },
+    );
+  }
+
+  async suspend(uuid: string): Promise<void> {
+    await this.onDomain(uuid, ['suspend']);
+  }
+
+  async resume(uuid: string): Promise<void> {
+    await this.onDomain(uuid, ['resume']);
+  }
+
+  async startCommit(uuid: string, target: string, wish: CommitWish): Promise<void> {
+    const active = wish.active ? ['--active'] : [];
+    await this.onDomain(uuid, ['blockcommit', '--path', target, '--base', wish.base, '--top', wish.top, ...active]);
+  }
+
+  async blockJob(uuid: string, target: string): Promise<BlockJob | undefined> {
+    const text = await this.onDomain(uuid, ['blockjob', '--path', target, '--info', '--raw']);
+    const cur = /^\s*cur=(\d+)$/m.exec(text)?.[1];
+    const end = /^\s*end=(\d+)$/m.exec(text)?.[1];
+    return cur === undefined || end === undefined ? undefined : { cur: BigInt(cur), end: BigInt(end) };
+  }
+
+  async pivot(uuid: string, target: string): Promise<void> {
+    await this.onDomain(uuid, ['blockjob', '--path', target, '--pivot']);
+  }
+
+  async abortBlockJob(uuid: string, target: string): Promise<void> {
+    await this.onDomain(uuid, ['blockjob', '--path', target, '--abort']);
+  }
+
+  async bringQemuBackInStep(uuid: string): Promise<string[]> {
+    const qmp = qmpThroughLibvirt(this.virsh, checked(uuid));
+    const { reader, definitions } = this;
+    const { images, log } = this.options;
+    return new StepRepair({ reader, definitions, images, log }, checked(uuid), qmp).run();
+  }
+
+  async tendOrphan(uuid: string): Promise<void> {
+    const { reader, definitions, processes } = this;
+    await tendOrphan({ reader, definitions, processes, log: this.options.log }, checked(uuid));
+  }
+
+  /** A request to the guest agent: libvirt is told first how long it may wait, because without that it waits for ever. */
+  private async agent(uuid: string, timeoutMs: number, args: readonly string[]): Promise<void> {
+    await this.onDomain(uuid, ['guest-agent-timeout', '--timeout', String(seconds(timeoutMs))]);
+    await this.onDomain(uuid, args, timeoutMs + AGENT_MARGIN_MS);
+  }
+
+  private async onDomain(uuid: string, args: readonly string[], deadlineMs?: number): Promise<string> {
+    const [command = '', ...rest] = args;
+    return this.virsh.call([command, '--domain', checked(uuid), ...rest], { uuid: checked(uuid), deadlineMs });
+  }
+}
+
+function checked(uuid: string): string {
+  demandUuid(uuid);
+  return uuid.toLowerCase();
+}
+
+function seconds(ms: number): number {
+  return Math.max(1, Math.ceil(ms / 1000));
+}

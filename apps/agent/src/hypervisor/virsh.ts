@@ -1,0 +1,88 @@
+/**
+ * Calls of virsh: argument arrays, a deadline each, and what a failure means. Owns the words of the virsh command line.
+ * Nothing here is decided by the text of an error: after a failure libvirt is asked again, and its answer decides.
+ */
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import type { ToolResult, ToolRunner } from '../process/tool-runner.js';
+
+const DEADLINE_MS = 20_000;
+const PROBE_MS = 5_000;
+/** Between the answers of a batch. Nothing that libvirt prints about a domain begins a line like this and is this long. */
+const MARK = '@@holdfast-next-answer-7c1f0f58-3b1e-4a0e-9d7a-1f9d5f0f6f11@@';
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+export interface VirshCall {
+  readonly deadlineMs?: number;
+  /** The domain that the call is about: when libvirt does not know it, a failure is NOT_FOUND. */
+  readonly uuid?: string;
+}
+
+export class Virsh {
+  constructor(
+    private readonly tools: ToolRunner,
+    private readonly uri: string,
+  ) {}
+
+  /** One command; returns its standard output. HYPERVISOR_UNAVAILABLE, NOT_FOUND, TOOL_FAILED or TIMED_OUT. */
+  async call(args: readonly string[], call: VirshCall = {}): Promise<string> {
+    const result = await this.run(args, call.deadlineMs ?? DEADLINE_MS);
+    if (result.exitCode === 0) return result.stdout;
+    throw await this.explain(args, result, call.uuid);
+  }
+
+  /**
+   * Several commands over one connection, in one process. Returns the output of each; that of a failed one is empty.
+   * The commands must be made of fixed words and UUIDs alone. Throws when libvirt cannot be reached.
+   */
+  async batch(commands: readonly string[], deadlineMs = DEADLINE_MS): Promise<string[]> {
+    if (commands.length === 0) return [];
+    const line = commands.map((command) => `${command}; echo --str ${MARK}`).join('; ');
+    const result = await this.run([line], deadlineMs);
+    const answers = result.stdout.split(MARK).slice(0, -1);
+    if (result.exitCode !== 0 || answers.length !== commands.length) throw await this.explain(['batch'], result, undefined);
+    return answers.map((answer) => answer.replace(/^\n+|\n+$/g, ''));
+  }
+
+  /** True when libvirtd answers within a short time. */
+  async answers(): Promise<boolean> {
+    try {
+      return (await this.run(['uri'], PROBE_MS)).exitCode === 0;
+    } catch (thrown) {
+      const { code } = HoldfastError.from(thrown);
+      if (code === 'TIMED_OUT' || code === 'INTERRUPTED') return false;
+      throw thrown;
+    }
+  }
+
+  private run(args: readonly string[], deadlineMs: number): Promise<ToolResult> {
+    return this.tools.run('virsh', ['-q', '-c', this.uri, ...args], { deadlineMs });
+  }
+
+  private async explain(args: readonly string[], result: ToolResult, uuid: string | undefined): Promise<HoldfastError> {
+    const stderr = result.stderr.slice(-2000).trim();
+    const fields = { tool: 'virsh', exitCode: String(result.exitCode), stderr, ...(uuid === undefined ? {} : { vmId: uuid }) };
+    if (!(await this.answers())) {
+      return new HoldfastError(
+        'HYPERVISOR_UNAVAILABLE',
+        `libvirt at ${this.uri} does not answer. Start libvirtd; Holdfast goes on by itself.`,
+        fields,
+      );
+    }
+    if (uuid !== undefined && !(await this.knows(uuid))) {
+      return new HoldfastError('NOT_FOUND', `libvirt at ${this.uri} does not know the VM ${uuid}.`, fields);
+    }
+    return new HoldfastError('TOOL_FAILED', `virsh ${args[0]} was refused by libvirt: ${stderr}`, fields);
+  }
+
+  private async knows(uuid: string): Promise<boolean> {
+    const list = await this.run(['list', '--all', '--uuid'], PROBE_MS);
+    // No answer is no evidence that the domain is gone.
+    return list.exitCode !== 0 || list.stdout.split('\n').includes(uuid);
+  }
+}
+
+/** Domains are addressed by UUID alone: a name may look like an option or a number. INVALID_INPUT for anything else. */
+export function demandUuid(uuid: string): void {
+  if (!UUID.test(uuid))
+    throw new HoldfastError('INVALID_INPUT', `${JSON.stringify(uuid)} is not the UUID of a VM.`, { vmId: uuid });
+}
