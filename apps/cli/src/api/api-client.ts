@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Page, Problem } from '@holdfast/shared/api/common.js';
 import { CliError, Interrupted } from '../errors/cli-error.js';
+import { causeOf, messageOf, systemCode } from '../errors/system-error.js';
 import { readServerEvents, type ServerEvent } from './event-stream.js';
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -65,6 +66,8 @@ export class ApiClient {
     const headers: Record<string, string> = { accept: 'text/event-stream' };
     if (lastEventId !== undefined) headers['last-event-id'] = lastEventId;
     const response = await this.send('GET', path, { headers });
+    // Finished, and everything was seen.
+    if (response.status === 204) return;
     if (!response.ok || response.body === null) throw await this.problemOf(response);
     try {
       yield* readServerEvents(response.body.pipeThrough(new TextDecoderStream()));
@@ -132,15 +135,15 @@ export class ApiClient {
   private unreachable(error: unknown): CliError | Interrupted {
     if (this.options.signal.aborted) return new Interrupted();
     const url = this.options.url;
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+    const cause = causeOf(error);
+    const code = systemCode(cause) ?? '';
     if (code.includes('CERT') || code.includes('SELF_SIGNED') || code.includes('UNABLE_TO_')) {
       return new CliError(
         'CERTIFICATE_REFUSED',
         `The certificate of ${url} is not trusted (${code}). Give the manager's CA certificate with --ca-file or HOLDFAST_CA_FILE.`,
       );
     }
-    const reason = code || (cause instanceof Error ? cause.message : String(cause));
+    const reason = code || messageOf(cause);
     return new CliError(
       'HOST_UNAVAILABLE',
       `The manager at ${url} does not answer (${reason}). Check that it runs, and --url or HOLDFAST_URL.`,

@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { CliError } from '../errors/cli-error.js';
+import { messageOf, systemCode } from '../errors/system-error.js';
 
 const fileSchema = z.strictObject({ url: z.string().optional(), key: z.string().optional(), caFile: z.string().optional() });
 
@@ -47,8 +48,8 @@ async function readConfigFile(path: string): Promise<z.infer<typeof fileSchema>>
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return {};
-    throw invalid(`${path} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return {};
+    throw invalid(`${path} cannot be read: ${messageOf(error)}`);
   }
   let data: unknown;
   try {
