@@ -5,7 +5,7 @@
 import { mkdir, open, rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removePiece } from './cleanup.js';
-import { run } from './command.js';
+import { run, tryRun } from './command.js';
 import { signalDevice, startSlowDevice, throttleDevice } from './slow-device.js';
 import { livingOwner, markOwner, prepareRunRoot, runPath } from './work-dir.js';
 
@@ -24,7 +24,7 @@ export class TestStorage {
     /** The storage's folder: what the product is told. The same path on every test host, also on those running already. */
     readonly path: string,
     private readonly dir: string,
-    private readonly device: string | undefined,
+    private device: string | undefined,
   ) {}
 
   /** Creates a storage; leftovers of an interrupted run with the same name are removed first. `sizeMiB` default 256. */
@@ -118,6 +118,19 @@ export class TestStorage {
   async breakDevice(): Promise<void> {
     this.needSlow();
     await signalDevice(this.dir, 'SIGKILL');
+  }
+
+  /**
+   * A power loss of the storage alone: what was not flushed to its device is lost; then it is mounted again from what the
+   * device holds. Afterwards it cannot hang or be throttled any more.
+   */
+  async losePower(): Promise<void> {
+    await this.breakDevice();
+    const old = this.needDevice();
+    await run(['umount', '-l', this.path]);
+    await tryRun(['losetup', '-d', old]);
+    this.device = (await run(['losetup', '--find', '--show', join(this.dir, 'disk.raw')])).trim();
+    await this.mount();
   }
 
   /** Removes the storage with all it holds. */

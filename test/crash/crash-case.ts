@@ -1,0 +1,70 @@
+/**
+ * One crash case: operation × step × before or after × fault. Owns the way through it: prepare, stop at the breakpoint,
+ * strike, release, heal, wait until everything is at rest, check every invariant on content.
+ */
+import type { CrashBench } from './crash-bench.js';
+import type { Fault } from './faults.js';
+import type { CrashOperation } from './operations.js';
+
+export interface StepName {
+  readonly step: string;
+  readonly subject: string;
+}
+
+export interface CrashCase extends StepName {
+  readonly operation: CrashOperation;
+  readonly phase: 'before' | 'after';
+  readonly fault: Fault;
+}
+
+/** A step may exist only in some members of a chain (the last one merges its own delta), so a case tries a whole chain. */
+const ROUNDS = 3;
+
+/** `TakeBackup copy.vda before agent`: also what a filter matches. */
+export function caseName(testCase: CrashCase): string {
+  const subject = testCase.subject === '' ? '' : `.${testCase.subject}`;
+  return `${testCase.operation.name} ${testCase.step}${subject} ${testCase.phase} ${testCase.fault.name}`;
+}
+
+/** Runs one case; returns words on how it ended ("as after"). Throws what is wrong. */
+export async function runCrashCase(bench: CrashBench, testCase: CrashCase): Promise<string> {
+  const { operation, fault } = testCase;
+  bench.notes.length = 0;
+  for (let round = 1; ; round += 1) {
+    await operation.prepare(bench);
+    const breakpoint = await bench.setBreakpoint(testCase);
+    const operationId = await operation.start(bench);
+    const reached = await bench.waitForBreakpointOrEnd(breakpoint, operationId);
+    if (reached) {
+      await fault.strike(bench);
+      await bench.clearBreakpoint(breakpoint);
+      await fault.heal(bench);
+    } else {
+      await bench.clearBreakpoint(breakpoint);
+      if (round >= ROUNDS) throw new Error(`the breakpoint was not reached in ${ROUNDS} runs of the operation`);
+    }
+    const end = await bench.waitForRest(operationId);
+    await operation.conclude(bench, operationId, end.succeeded);
+    await bench.checkInvariants();
+    if (!reached && !end.succeeded) throw new Error(`an undisturbed run failed: ${end.words}`);
+    if (reached) return [end.words, ...bench.notes].join('; ');
+  }
+}
+
+/** The steps of an operation, from undisturbed runs over a whole chain. */
+export async function discoverSteps(bench: CrashBench, operation: CrashOperation): Promise<StepName[]> {
+  const steps = new Map<string, StepName>();
+  for (let round = 1; round <= ROUNDS; round += 1) {
+    await operation.prepare(bench);
+    const operationId = await operation.start(bench);
+    const end = await bench.waitForRest(operationId);
+    if (!end.succeeded) throw new Error(`an undisturbed ${operation.name} failed: ${end.words}`);
+    await operation.conclude(bench, operationId, true);
+    await bench.checkInvariants();
+    for (const { name, subject } of end.steps) {
+      const symbolic = bench.symbolic(subject);
+      steps.set(`${name}.${symbolic}`, { step: name, subject: symbolic });
+    }
+  }
+  return [...steps.values()];
+}

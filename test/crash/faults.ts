@@ -1,0 +1,96 @@
+/**
+ * What can go wrong while an operation stands at a breakpoint. One line per fault: how it strikes, and how the world is
+ * healed afterwards. Adding a fault means adding a line.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { CrashBench } from './crash-bench.js';
+
+export interface Fault {
+  readonly name: string;
+  /** While the operation waits at the breakpoint. */
+  strike(bench: CrashBench): Promise<void>;
+  /** After the breakpoint was released: everything that the operator or the machine would bring back. */
+  heal(bench: CrashBench): Promise<void>;
+}
+
+const nothing = async (): Promise<void> => {};
+
+/** How long a storage fault lasts after the release. */
+const STORAGE_FAULT_MS = 1_500;
+
+/** A tool is killed as soon as one runs: at the breakpoint, or the next one that the operation starts. */
+function killTool(tool: string): Fault {
+  return {
+    name: tool,
+    strike: nothing,
+    async heal(bench) {
+      bench.notes.push((await bench.killNext(tool)) ? `${tool} killed` : `no ${tool} ran any more`);
+    },
+  };
+}
+
+export const FAULTS: readonly Fault[] = [
+  {
+    name: 'agent',
+    strike: (bench) => bench.stack.killAgent(),
+    heal: (bench) => bench.stack.startAgent(),
+  },
+  {
+    name: 'manager',
+    strike: (bench) => bench.stack.killManager(),
+    heal: (bench) => bench.stack.startManager(),
+  },
+  {
+    name: 'libvirtd',
+    strike: (bench) => bench.host.killLibvirtd(),
+    async heal(bench) {
+      await sleep(300);
+      await bench.host.startLibvirtd();
+    },
+  },
+  {
+    name: 'qemu',
+    async strike(bench) {
+      if (await bench.vm.qemuPid()) await bench.vm.killQemu();
+      else bench.notes.push('no QEMU ran');
+    },
+    heal: nothing,
+  },
+  killTool('qemu-img'),
+  killTool('virsh'),
+  {
+    name: 'power-loss',
+    // Everything on the host dies at once; it boots again with what is in its state.
+    async strike(bench) {
+      await bench.stack.powerLoss();
+    },
+    heal: (bench) => bench.stack.bootHost(),
+  },
+  {
+    name: 'storage-full',
+    strike: (bench) => bench.storage.fill(),
+    async heal(bench) {
+      await sleep(STORAGE_FAULT_MS);
+      await bench.storage.unfill();
+    },
+  },
+  {
+    name: 'storage-read-only',
+    async strike(bench) {
+      await bench.remountReadOnly();
+    },
+    async heal(bench) {
+      await sleep(STORAGE_FAULT_MS);
+      await bench.storage.remountReadWrite();
+    },
+  },
+  {
+    name: 'storage-hang',
+    strike: (bench) => bench.storage.hang(),
+    async heal(bench) {
+      await sleep(STORAGE_FAULT_MS);
+      await bench.demandLivingGuest();
+      await bench.storage.resume();
+    },
+  },
+];

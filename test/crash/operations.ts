@@ -1,0 +1,41 @@
+/**
+ * The operations that are crash-tested. Adding one means adding a line here; steps, breakpoints, faults and invariants
+ * come by themselves.
+ */
+import type { CrashBench } from './crash-bench.js';
+
+export interface CrashOperation {
+  readonly name: string;
+  /** The kind of the operation whose steps are struck. */
+  readonly kind: 'TakeBackup' | 'RestoreBackup';
+  /** Brings the VM to where the operation starts. Not struck. */
+  prepare(bench: CrashBench): Promise<void>;
+  /** Starts it; returns its operation id. */
+  start(bench: CrashBench): Promise<string>;
+  /** Takes note of what the finished operation has meant for the content model. */
+  conclude(bench: CrashBench, operationId: string, succeeded: boolean): Promise<void>;
+}
+
+export const OPERATIONS: readonly CrashOperation[] = [
+  {
+    name: 'TakeBackup',
+    kind: 'TakeBackup',
+    prepare: (bench) => bench.runningWithNewContent(),
+    start: (bench) => bench.startBackup({ quiesce: 'require' }),
+    conclude: async (bench, id, succeeded) => void (await bench.concludeBackup(id, succeeded)),
+  },
+  {
+    name: 'TakeBackup-stopped',
+    kind: 'TakeBackup',
+    prepare: (bench) => bench.stoppedWithNewContent(),
+    start: (bench) => bench.startBackup({ quiesce: 'no' }),
+    conclude: async (bench, id, succeeded) => void (await bench.concludeBackup(id, succeeded)),
+  },
+  {
+    name: 'RestoreBackup',
+    kind: 'RestoreBackup',
+    prepare: (bench) => bench.stoppedWithBackupAndNewContent(),
+    start: (bench) => bench.startRestore(),
+    conclude: (bench, id, succeeded) => bench.concludeRestore(id, succeeded),
+  },
+];
