@@ -1,5 +1,6 @@
-// Tests by size: unit (rules, milliseconds), database (real PostgreSQL), host (real libvirt and QEMU).
-// Acceptance, crash and bench runs have runners of their own under test/, see the Makefile.
+// Tests by size: unit (rules, milliseconds), database (real PostgreSQL), host (real libvirt and QEMU),
+// system (the whole product on real VMs: the part of acceptance and crash that CI runs; `make acceptance` and `make crash`
+// run all of it).
 const common = {
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: {
@@ -33,6 +34,7 @@ export default {
     { ...common, displayName: 'unit', roots, testMatch: ['**/*.unit.test.ts'] },
     { ...common, displayName: 'database', roots, testMatch: ['**/*.database.test.ts'] },
     { ...common, displayName: 'host', roots, testMatch: ['**/*.host.test.ts'] },
+    { ...common, displayName: 'system', roots, testMatch: ['**/*.system.test.ts'] },
   ],
   testTimeout: 180_000,
 };

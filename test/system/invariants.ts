@@ -1,0 +1,32 @@
+/** The invariants of ARCHITECTURE.md at rest, I1-I5 and I7, on content: all that can be seen of VMs, primary and secondary. */
+import type { Backup } from '@holdfast/shared/api/backups.js';
+import type { TestVm } from '../testbed/test-vm.js';
+import { primaryViolations } from './primary-invariants.js';
+import type { References } from './references.js';
+import { secondaryViolations } from './secondary-invariants.js';
+import type { StackStorage, SystemStack } from './system-stack.js';
+
+export interface InvariantScope {
+  readonly stack: SystemStack;
+  /** Every VM on the hosts of the stack: files of one that is not given would look like strays. */
+  readonly vms: readonly TestVm[];
+  readonly storages: readonly StackStorage[];
+  readonly references: References;
+}
+
+/** Everything that is wrong, in words; empty when all invariants hold. */
+export async function invariantViolations({ stack, vms, storages, references }: InvariantScope): Promise<string[]> {
+  const found = await primaryViolations(stack, vms);
+  for (const { media, storage } of storages) {
+    const backups = await stack.api.list<Backup>('/backups', { storageId: storage.id });
+    const published = backups.filter(({ state }) => state === 'BackedUp' || state === 'Removed');
+    found.push(...(await secondaryViolations({ root: media.path, published, references })));
+  }
+  return found;
+}
+
+/** Throws with all that is wrong. */
+export async function demandInvariants(scope: InvariantScope): Promise<void> {
+  const found = await invariantViolations(scope);
+  if (found.length > 0) throw new Error(`invariants are broken:\n  ${found.join('\n  ')}`);
+}

@@ -1,0 +1,24 @@
+/** Where the built programs of this repository are. Owns no process. */
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** Root of the repository, whether this file runs from its source or compiled. */
+export const repositoryRoot = findRoot(dirname(fileURLToPath(import.meta.url)));
+
+/** The programs as an operator runs them. */
+export const programs = {
+  manager: join(repositoryRoot, 'apps/manager/dist/main.js'),
+  agent: join(repositoryRoot, 'apps/agent/dist/main.js'),
+  cli: join(repositoryRoot, 'apps/cli/dist/main.js'),
+  restoreScript: join(repositoryRoot, 'deploy/holdfast-restore.sh'),
+} as const;
+
+function findRoot(from: string): string {
+  let folder = from;
+  while (!existsSync(join(folder, 'pnpm-workspace.yaml'))) {
+    if (dirname(folder) === folder) throw new Error(`${from} is not inside the repository`);
+    folder = dirname(folder);
+  }
+  return folder;
+}

@@ -1,0 +1,269 @@
+/**
+ * The whole product on this machine: a manager with its private PostgreSQL, test hosts with an agent in each, joined with
+ * tokens, and a storage. Owns all of it and leaves nothing behind; pieces of an interrupted run of the same name go first.
+ * It speaks to the product only as an operator can: REST, command line, the agent's join command.
+ */
+import type { Backup, CreateBackup, RestoreBackup } from '@holdfast/shared/api/backups.js';
+import type { Host, JoinToken, Vm, Volume, Zone } from '@holdfast/shared/api/inventory.js';
+import type { Offering } from '@holdfast/shared/api/offerings.js';
+import type { Operation } from '@holdfast/shared/api/operations.js';
+import type { Storage } from '@holdfast/shared/api/storage.js';
+import { TestHost } from '../testbed/test-host.js';
+import { TestStorage, type StorageKind } from '../testbed/test-storage.js';
+import type { TestVm } from '../testbed/test-vm.js';
+import { waitUntil } from '../testbed/wait-until.js';
+import { AgentProcess } from './agent-process.js';
+import { HoldfastCli } from './cli.js';
+import { logTail } from './log-file.js';
+import { ManagerProcess } from './manager-process.js';
+import { waitForEnd, waitForSuccess } from './operations.js';
+import type { RestClient } from './rest-client.js';
+
+export interface StackOptions {
+  /** Unique on this machine; at most 20 lower-case letters, digits and dashes. */
+  readonly name: string;
+  /** How many hosts; default 1. */
+  readonly hosts?: number;
+  readonly managerSettings?: Readonly<Record<string, unknown>>;
+  readonly agentSettings?: Readonly<Record<string, unknown>>;
+}
+
+/** A host of the stack with its agent. `id` is the manager's. */
+export interface StackHost {
+  readonly host: TestHost;
+  readonly agent: AgentProcess;
+  readonly id: string;
+}
+
+/** A storage of the test bed and what the manager knows it as. */
+export interface StackStorage {
+  readonly media: TestStorage;
+  readonly storage: Storage;
+}
+
+export class SystemStack {
+  readonly hosts: StackHost[] = [];
+  readonly storages: StackStorage[] = [];
+  private zoneOrNone: Zone | undefined;
+  private clientOrNone: RestClient | undefined;
+
+  private constructor(
+    readonly options: StackOptions,
+    readonly manager: ManagerProcess,
+  ) {}
+
+  /** Starts manager and hosts, makes a zone and joins every host; returns when all are Up. */
+  static async start(options: StackOptions): Promise<SystemStack> {
+    const manager = await ManagerProcess.start({ name: `${options.name}-manager`, settings: options.managerSettings ?? {} });
+    const stack = new SystemStack(options, manager);
+    try {
+      stack.clientOrNone = await manager.client();
+      stack.zoneOrNone = await stack.api.post<Zone>('/zones', { name: 'zone-1' });
+      for (let index = 0; index < (options.hosts ?? 1); index += 1) await stack.addHost();
+      return stack;
+    } catch (error) {
+      const report = await stack.logs();
+      await stack.destroy();
+      throw new Error(`the system did not start: ${error instanceof Error ? error.message : String(error)}\n${report}`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** REST as the first administrator. */
+  get api(): RestClient {
+    if (this.clientOrNone === undefined) throw new Error('the manager has not answered yet');
+    return this.clientOrNone;
+  }
+
+  get zone(): Zone {
+    if (this.zoneOrNone === undefined) throw new Error('there is no zone yet');
+    return this.zoneOrNone;
+  }
+
+  /** The first host, which most tests use. */
+  get first(): StackHost {
+    const [first] = this.hosts;
+    if (first === undefined) throw new Error('the stack has no host');
+    return first;
+  }
+
+  /** The command line as the first administrator. */
+  get cli(): HoldfastCli {
+    return new HoldfastCli({ url: this.manager.url, key: this.api.access.key, caFile: this.manager.caFile });
+  }
+
+  /** Boots one more host, joins it with a token and waits until it is Up. */
+  async addHost(): Promise<StackHost> {
+    const name = `${this.options.name}-${String.fromCharCode(97 + this.hosts.length)}`;
+    const host = await TestHost.create({ name });
+    // Known from now on, so that a failure below cleans it up too.
+    const agent = await AgentProcess.prepare(host, { settings: { ...this.options.agentSettings } });
+    const pending = { host, agent, id: '' };
+    this.hosts.push(pending);
+    const { token } = await this.api.post<JoinToken>('/hosts/join-tokens', { zoneId: this.zone.id, validSeconds: 600 });
+    await agent.join(this.manager.url, token);
+    await agent.start();
+    const joined = await this.waitForHost(name);
+    const ready = { host, agent, id: joined.id };
+    this.hosts[this.hosts.indexOf(pending)] = ready;
+    return ready;
+  }
+
+  /** Waits until the manager calls a host Up. */
+  async waitForHost(name: string, state: Host['state'] = 'Up'): Promise<Host> {
+    return waitUntil(
+      `host ${name} is ${state}`,
+      async () => {
+        const found = (await this.api.list<Host>('/hosts')).find((one) => one.name === name);
+        if (found === undefined) throw new Error('the manager does not know it');
+        if (found.state !== state) throw new Error(`it is ${found.state}: ${found.stateReason ?? ''}`);
+        return found;
+      },
+      { timeoutMs: 60_000, intervalMs: 100 },
+    );
+  }
+
+  /** Makes a storage of the test bed and registers it as type `dir`. */
+  async createStorage(name: string, options: { kind?: StorageKind; sizeMiB?: number } = {}): Promise<StackStorage> {
+    const media = await TestStorage.create({
+      name: `${this.options.name}-${name}`,
+      kind: options.kind ?? 'directory',
+      ...(options.sizeMiB === undefined ? {} : { sizeMiB: options.sizeMiB }),
+    });
+    try {
+      const storage = await this.api.post<Storage>('/secondary-storages', {
+        zoneId: this.zone.id,
+        name,
+        type: 'dir',
+        source: media.path,
+      });
+      const made = { media, storage };
+      this.storages.push(made);
+      return made;
+    } catch (error) {
+      await media.destroy();
+      throw error;
+    }
+  }
+
+  /** Unregisters a storage that holds no backups any more, or just removes what it is made of. */
+  async removeStorage(storage: StackStorage): Promise<void> {
+    await storage.media.destroy();
+    this.storages.splice(this.storages.indexOf(storage), 1);
+  }
+
+  async createOffering(name: string, chainSize?: number): Promise<Offering> {
+    return this.api.post<Offering>('/backup-offerings', { name, ...(chainSize === undefined ? {} : { chainSize }) });
+  }
+
+  /** Waits until the manager has found the VM through its agent. */
+  async waitForVm(vm: TestVm): Promise<Vm> {
+    return waitUntil(
+      `the manager has found VM ${vm.name}`,
+      async () => {
+        const volumes = await this.volumes(vm);
+        return volumes.length > 0 ? this.vm(vm) : undefined;
+      },
+      { timeoutMs: 60_000, intervalMs: 100 },
+    );
+  }
+
+  async vm(vm: TestVm): Promise<Vm> {
+    return this.api.get<Vm>(`/vms/${vm.uuid}`);
+  }
+
+  async volumes(vm: TestVm): Promise<Volume[]> {
+    return (await this.api.get<{ items: Volume[] }>(`/vms/${vm.uuid}/volumes`)).items;
+  }
+
+  /** The id, which is also the key of files in backups, of the volume at a target. */
+  async volumeKey(vm: TestVm, target: string): Promise<string> {
+    const found = (await this.volumes(vm)).find((volume) => volume.target === target && volume.attached);
+    if (found === undefined) throw new Error(`the manager knows no volume ${target} of ${vm.name}`);
+    return found.id;
+  }
+
+  async assign(vm: TestVm, offering: Offering): Promise<void> {
+    await this.api.put<Vm>(`/vms/${vm.uuid}/backup-offering`, { offeringId: offering.id });
+  }
+
+  /** Starts a backup and returns its operation as the manager answered. */
+  async startBackup(vm: TestVm, wish: Partial<CreateBackup> = {}): Promise<Operation> {
+    return this.api.post<Operation>(`/vms/${vm.uuid}/backups`, wish);
+  }
+
+  /** Takes a backup and waits for its good end. */
+  async backup(vm: TestVm, wish: Partial<CreateBackup> = {}): Promise<Backup> {
+    const started = await this.startBackup(vm, wish);
+    const ended = await waitForSuccess(this.api, started.id);
+    return this.api.get<Backup>(`/backups/${ended.backupId}`);
+  }
+
+  async startRestore(backup: Pick<Backup, 'id'>, wish: Partial<RestoreBackup> = {}): Promise<Operation> {
+    return this.api.post<Operation>(`/backups/${backup.id}/actions/restore`, wish);
+  }
+
+  /** Restores the stopped VM of a backup and waits for the good end. */
+  async restore(backup: Pick<Backup, 'id'>, wish: Partial<RestoreBackup> = {}): Promise<Operation> {
+    const started = await this.startRestore(backup, wish);
+    return waitForSuccess(this.api, started.id);
+  }
+
+  /** Waits for the end of an operation, whatever it is. */
+  async end(operation: Pick<Operation, 'id'>): Promise<Operation> {
+    return waitForEnd(this.api, operation.id);
+  }
+
+  /** Waits until the manager shows what libvirt shows: the power state of a VM. */
+  async waitForPower(vm: TestVm, state: Vm['powerState']): Promise<void> {
+    await waitUntil(`the manager sees ${vm.name} ${state}`, async () => (await this.vm(vm)).powerState === state, {
+      intervalMs: 100,
+    });
+  }
+
+  async killManager(): Promise<void> {
+    await this.manager.kill();
+  }
+
+  async startManager(): Promise<void> {
+    await this.manager.launch();
+  }
+
+  async killAgent(at = this.first): Promise<void> {
+    await at.agent.kill();
+  }
+
+  async startAgent(at = this.first): Promise<void> {
+    await at.agent.start();
+  }
+
+  /** Everything on a host dies at once: agent, libvirtd, VMs, tools. */
+  async powerLoss(at = this.first): Promise<void> {
+    await at.host.powerLoss();
+  }
+
+  /** Boots a host after a power loss; its agent starts as its service would. */
+  async bootHost(at = this.first): Promise<void> {
+    await at.host.boot();
+    await at.agent.start();
+  }
+
+  /** The ends of all logs, for a test that failed. */
+  async logs(lines = 30): Promise<string> {
+    const parts = [`--- manager (${this.manager.logFile})`, await logTail(this.manager.logFile, lines)];
+    for (const { host, agent } of this.hosts) {
+      parts.push(`--- agent of ${host.name} (${agent.logFile})`, await agent.logTail(lines));
+    }
+    return parts.join('\n');
+  }
+
+  /** Ends everything and removes it. Hanging storages are let go first, or nothing that hangs in them could die. */
+  async destroy(): Promise<void> {
+    for (const { media } of this.storages) await media.resume().catch(() => undefined);
+    await this.manager.destroy();
+    for (const { host } of this.hosts) await host.destroy();
+    for (const { media } of this.storages) await media.destroy();
+    this.storages.length = 0;
+  }
+}
