@@ -21,7 +21,9 @@ describe('agent configuration', () => {
     ['primaryPools: [/a]\nmaxOperations: 3', 'maxOperations'],
     ['primaryPools: [/a]\nlogLevel: loud', 'logLevel'],
   ])('names file and key of what is wrong: %j', (text, key) => {
-    expect(() => parseAgentConfig(text, '/etc/a.yaml')).toThrow(expect.objectContaining({ code: 'CONFIGURATION_INVALID', fields: { file: '/etc/a.yaml', key } }));
+    expect(() => parseAgentConfig(text, '/etc/a.yaml')).toThrow(
+      expect.objectContaining({ code: 'CONFIGURATION_INVALID', fields: { file: '/etc/a.yaml', key } }),
+    );
   });
 
   it('says when the file is not there or not YAML', async () => {

@@ -20,7 +20,7 @@ export interface RunnerOptions extends DriverOptions {
   /** Operations that may run at once; 0 = no limit. */
   readonly maxConcurrentOperations: number;
   readonly log: Log;
-  /** Awaited between relief and resuming after a restart: the host may still be coming up. */
+  /** Awaited before operations of an earlier life are resumed: the host may still be coming up. */
   readonly readyToResume?: () => Promise<void>;
   /** Called once for each operation that finished in this life. */
   readonly onFinished?: (operationId: string) => void;
@@ -45,8 +45,8 @@ export class OperationRunner {
     this.driver = new OperationDriver(options);
   }
 
-  /** Reads all journals, relieves every guest of an unfinished operation, then goes on with them in the background. */
-  async start(): Promise<void> {
+  /** Once, first: reads all journals and relieves every guest of an unfinished operation. Nothing else is done yet. */
+  async recover(): Promise<void> {
     await this.options.fencing.open();
     for (const journal of await this.options.journals.openAll()) {
       const command = this.command(journal.accepted.kind);
@@ -55,19 +55,20 @@ export class OperationRunner {
       if (operation.finished) await journal.close();
       this.operations.set(operationId, operation);
     }
-    const unfinished = [...this.operations.values()]
-      .filter((operation) => !operation.finished)
-      .sort((a, b) => a.journal.accepted.acceptedAtMs - b.journal.accepted.acceptedAtMs);
-    const begun = unfinished.filter((operation) => operation.view().state !== 'Queued');
-    await relieveAll(begun, this.driver, this.options);
+    await relieveAll(this.unfinished(true), this.driver, this.options);
+  }
+
+  /** Once, after recover: goes on with the unfinished operations in the background, and drops old finished ones. */
+  resume(): void {
+    // Those that had begun hold their places whatever the limit says now; the others wait in their old order.
+    const ready = this.options.readyToResume?.() ?? Promise.resolve();
+    const waiting = this.unfinished(false);
+    for (const operation of this.unfinished(true)) this.run(operation, ready);
+    this.queue.push(...waiting);
+    this.admit();
     this.prune();
     this.pruning = setInterval(() => this.prune(), PRUNE_INTERVAL_MS);
     this.pruning.unref();
-    // Those that had begun hold their places whatever the limit says now; the others wait in their old order.
-    const ready = this.options.readyToResume?.() ?? Promise.resolve();
-    for (const operation of begun) this.run(operation, ready);
-    this.queue.push(...unfinished.filter((operation) => !begun.includes(operation)));
-    this.admit();
   }
 
   get runningCount(): number {
@@ -188,6 +189,12 @@ export class OperationRunner {
     await Promise.race([Promise.all(this.running.values()), this.options.clock.sleep(STOP_GRACE_MS, grace.signal)]);
     grace.abort();
     await Promise.all([...this.operations.values()].map((operation) => operation.journal.close()));
+  }
+
+  private unfinished(begun: boolean): LiveOperation[] {
+    return [...this.operations.values()]
+      .filter((operation) => !operation.finished && (operation.view().state !== 'Queued') === begun)
+      .sort((a, b) => a.journal.accepted.acceptedAtMs - b.journal.accepted.acceptedAtMs);
   }
 
   private admit(): void {

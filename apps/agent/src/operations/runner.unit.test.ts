@@ -76,7 +76,8 @@ describe('OperationRunner', () => {
   async function started(world: World, more: Partial<RunnerOptions> = {}): Promise<OperationRunner> {
     const runner = runnerOn(world, more);
     runners.push(runner);
-    await runner.start();
+    await runner.recover();
+    runner.resume();
     return runner;
   }
 
@@ -374,7 +375,8 @@ describe('OperationRunner', () => {
           world.onAct = fail;
           const store = new DyingJournalStore(stateDir, dieAt, written);
           const dead = runnerOn(world, { journals: store, commands: { TakeBackup: markCommand(world, store.alive) } });
-          await dead.start();
+          await dead.recover();
+          dead.resume();
           const request = markRequest({ vmUuid: `55555555-5555-4555-8555-${String(dieAt).padStart(12, '0')}` });
           const id = request.header.operationId;
           await dead.accept('TakeBackup', request);
@@ -407,7 +409,8 @@ describe('OperationRunner', () => {
     const world = new World();
     world.onAct = () => new Promise(() => undefined);
     const dead = runnerOn(world);
-    await dead.start();
+    await dead.recover();
+    dead.resume();
     const ids: string[] = [];
     for (const n of [1, 2]) {
       const request = markRequest({ vmUuid: `66666666-6666-4666-8666-00000000000${n}`, marks: [`r${n}`] });

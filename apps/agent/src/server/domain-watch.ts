@@ -53,7 +53,10 @@ export async function* watchDomains(options: DomainWatchOptions, signal: AbortSi
 }
 
 /** Pure. Undefined when nothing differs. Allocated bytes of a running guest differ always and are no change. */
-export function compareDomains(known: ReadonlyMap<string, ObservedDomain> | undefined, now: readonly ObservedDomain[]): DomainChanges | undefined {
+export function compareDomains(
+  known: ReadonlyMap<string, ObservedDomain> | undefined,
+  now: readonly ObservedDomain[],
+): DomainChanges | undefined {
   if (known === undefined) return { full: true, domains: now, goneUuids: [] };
   const present = new Set(now.map((domain) => domain.uuid));
   const goneUuids = [...known.keys()].filter((uuid) => !present.has(uuid));
@@ -65,7 +68,9 @@ export function compareDomains(known: ReadonlyMap<string, ObservedDomain> | unde
 }
 
 function likeness(domain: ObservedDomain): string {
-  return JSON.stringify(domain, (key, value: unknown) => (key === 'allocatedBytes' ? undefined : typeof value === 'bigint' ? String(value) : value));
+  return JSON.stringify(domain, (key, value: unknown) =>
+    key === 'allocatedBytes' ? undefined : typeof value === 'bigint' ? String(value) : value,
+  );
 }
 
 async function observe({ hypervisor, log }: DomainWatchOptions): Promise<readonly ObservedDomain[] | undefined> {

@@ -36,7 +36,9 @@ export class AgentServer {
     server.addService(HostAgentService, options.service);
     const health = new HealthImplementation({ '': 'SERVING', [SERVICE_NAME]: 'SERVING' });
     health.addToServer(server);
-    new ReflectionService(loadFileDescriptorSetFromBuffer(options.descriptorSet), { services: [SERVICE_NAME] }).addToServer(server);
+    new ReflectionService(loadFileDescriptorSetFromBuffer(options.descriptorSet), { services: [SERVICE_NAME] }).addToServer(
+      server,
+    );
     try {
       const pair = { private_key: Buffer.from(options.keyPem), cert_chain: Buffer.from(options.certificatePem) };
       const credentials = ServerCredentials.createSsl(Buffer.from(options.caCertificatePem), [pair], true);

@@ -1,6 +1,10 @@
 /** The methods of holdfast.agent.v1.HostAgent over the runner and the ports. Mapping only: nothing is decided here. */
 import type { sendUnaryData, ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
-import type { HostAgentServer, WatchDomainsResponse, WatchOperationResponse } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
+import type {
+  HostAgentServer,
+  WatchDomainsResponse,
+  WatchOperationResponse,
+} from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import type { Operation } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import type { Hypervisor } from '../hypervisor/hypervisor.js';
 import type { Log } from '../operations/command.js';
@@ -29,7 +33,8 @@ export interface ServiceOptions {
 export function hostAgentService(options: ServiceOptions): HostAgentServer {
   const { runner, hypervisor } = options;
   const shown = (view: OperationView): { operation: Operation } => ({ operation: wireOperation(view, options.codecs) });
-  const accept = async (kind: OperationKindName, request: AnyRequest): Promise<{ operation: Operation }> => shown(await runner.accept(kind, request));
+  const accept = async (kind: OperationKindName, request: AnyRequest): Promise<{ operation: Operation }> =>
+    shown(await runner.accept(kind, request));
   const unary = <Q, R>(method: (request: Q) => Promise<R>) => {
     return (call: ServerUnaryCall<Q, R>, callback: sendUnaryData<R>): void => {
       // Asynchronous from the start, so that what a mapping throws is an answer as well.
@@ -60,7 +65,9 @@ export function hostAgentService(options: ServiceOptions): HostAgentServer {
     releaseFiles: unary((request) => accept('ReleaseFiles', requests.releaseFilesRequest(request))),
     watchOperation: (call) => streamOperation(call, runner, shown),
     getOperation: unary(async ({ operationId }) => shown(runner.get(requests.operationId(operationId)))),
-    listOperations: unary(async ({ unfinishedOnly }) => ({ operations: runner.list(unfinishedOnly).map((view) => wireOperation(view, options.codecs)) })),
+    listOperations: unary(async ({ unfinishedOnly }) => ({
+      operations: runner.list(unfinishedOnly).map((view) => wireOperation(view, options.codecs)),
+    })),
     cancelOperation: unary(async ({ operationId }) => shown(await runner.cancel(requests.operationId(operationId)))),
     forgetOperation: unary(async ({ operationId }) => {
       await runner.forget(requests.operationId(operationId));
@@ -104,21 +111,28 @@ function streamOperation(
     call.on('cancelled', end);
     call.on('close', end);
   } catch (thrown) {
-    call.destroy(Object.assign(new Error('refused'), serviceError(thrown)));
+    call.emit('error', serviceError(thrown));
   }
 }
 
-async function streamDomains(call: ServerWritableStream<unknown, WatchDomainsResponse>, options: DomainWatchOptions): Promise<void> {
+async function streamDomains(
+  call: ServerWritableStream<unknown, WatchDomainsResponse>,
+  options: DomainWatchOptions,
+): Promise<void> {
   const gone = new AbortController();
   call.on('cancelled', () => gone.abort());
   call.on('close', () => gone.abort());
   try {
     for await (const changes of watchDomains(options, gone.signal)) {
-      const flows = call.write({ full: changes.full, domains: changes.domains.map(wireDomain), goneUuids: [...changes.goneUuids] });
+      const flows = call.write({
+        full: changes.full,
+        domains: changes.domains.map(wireDomain),
+        goneUuids: [...changes.goneUuids],
+      });
       if (!flows && !gone.signal.aborted) await drained(call, gone.signal);
     }
   } catch (thrown) {
-    call.destroy(Object.assign(new Error('watch failed'), serviceError(thrown)));
+    call.emit('error', serviceError(thrown));
   }
 }
 

@@ -17,7 +17,11 @@ export const managerOnly: ServerInterceptor = (_method, call) => {
   const certificate = call.getAuthContext().sslPeerCertificate;
   if (isManager(certificate?.subjectaltname)) return new ServerInterceptingCall(call);
   const caller = [certificate?.subject?.CN ?? 'without a certificate'].flat().join(', ');
-  const error = new HoldfastError('CERTIFICATE_REFUSED', `This agent speaks only with the manager of its zone; the caller (${caller}) is not the manager.`, { caller });
+  const error = new HoldfastError(
+    'CERTIFICATE_REFUSED',
+    `This agent speaks only with the manager of its zone; the caller (${caller}) is not the manager.`,
+    { caller },
+  );
   return new ServerInterceptingCall(call, {
     start: (next) => {
       next({

@@ -76,12 +76,19 @@ function wireResult(view: OperationView, codecs: ResultCodecs): Operation['resul
   switch (view.kind) {
     case 'TakeBackup': {
       const result = codecs.TakeBackup.resultCodec.decode(view.result);
-      const volumes = result.volumes.map((volume) => ({ ...volume, deltaPath: volume.deltaPath ?? '', deltaInode: volume.deltaInode ?? 0n }));
+      const volumes = result.volumes.map((volume) => ({
+        ...volume,
+        deltaPath: volume.deltaPath ?? '',
+        deltaInode: volume.deltaInode ?? 0n,
+      }));
       return { $case: 'takeBackup', value: { ...result, volumes, frozenAtUnixMs: BigInt(result.frozenAtUnixMs) } };
     }
     case 'RestoreBackup': {
       const result = codecs.RestoreBackup.resultCodec.decode(view.result);
-      return { $case: 'restoreBackup', value: { volumes: result.volumes.map((volume) => ({ ...volume, oldPaths: [...volume.oldPaths] })) } };
+      return {
+        $case: 'restoreBackup',
+        value: { volumes: result.volumes.map((volume) => ({ ...volume, oldPaths: [...volume.oldPaths] })) },
+      };
     }
     case 'CleanupBackupError': {
       const result = codecs.CleanupBackupError.resultCodec.decode(view.result);

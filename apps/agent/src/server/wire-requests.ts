@@ -7,7 +7,12 @@ import type * as wire from '@holdfast/shared/wire/generated/holdfast/agent/v1/ho
 import { BackupType, Quiesce, type OperationHeader } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import type { Storage } from '@holdfast/shared/wire/generated/holdfast/agent/v1/storage.js';
 import { z } from 'zod';
-import type { CleanupBackupErrorRequest, ReleaseFilesRequest, RestoreBackupRequest, TakeBackupRequest } from '../commands/requests.js';
+import type {
+  CleanupBackupErrorRequest,
+  ReleaseFilesRequest,
+  RestoreBackupRequest,
+  TakeBackupRequest,
+} from '../commands/requests.js';
 import type { StorageSpec } from '../secondary/storage-spec.js';
 
 const id = z.uuid();
@@ -34,7 +39,10 @@ const storage = z
     source: plain.min(1, 'must not be empty'),
     options: plain,
   })
-  .refine((value) => value.type !== 'dir' || value.source.startsWith('/'), { path: ['source'], message: 'must be an absolute path for type "dir"' });
+  .refine((value) => value.type !== 'dir' || value.source.startsWith('/'), {
+    path: ['source'],
+    message: 'must be an absolute path for type "dir"',
+  });
 const mergeVolume = z.object({ target, deltaPaths: z.array(path) });
 
 const takeBackup = z
@@ -126,7 +134,11 @@ export function restoreBackupRequest(request: wire.RestoreBackupRequest): Restor
   return check(restoreBackup, {
     ...request,
     header: headerOf(request.header),
-    volumes: request.volumes.map((volume) => ({ ...volume, currentPath: optional(volume.currentPath), templatePath: optional(volume.templatePath) })),
+    volumes: request.volumes.map((volume) => ({
+      ...volume,
+      currentPath: optional(volume.currentPath),
+      templatePath: optional(volume.templatePath),
+    })),
     coroutines: request.coroutines || 1,
     defineMissingAs: optional(request.defineMissingAs),
   });

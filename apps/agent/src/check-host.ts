@@ -1,0 +1,55 @@
+/** `holdfast-agent check`: what this host lacks for being backed up. Owns the list of tools; changes nothing. */
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import { readHostCertificates } from './certificates/host-certificates.js';
+import { readAgentConfig } from './config/agent-config.js';
+import { silentLog } from './logging/silent-log.js';
+import { ExecaToolRunner } from './process/execa-tool-runner.js';
+import { findTool, searchPath } from './process/find-tool.js';
+
+/** Tool → Debian package. */
+const TOOLS: Readonly<Record<string, string>> = {
+  virsh: 'libvirt-clients',
+  'qemu-img': 'qemu-utils',
+  b3sum: 'b3sum',
+  mount: 'mount',
+  umount: 'mount',
+  setpriv: 'util-linux',
+  find: 'findutils',
+  cp: 'coreutils',
+  dd: 'coreutils',
+  df: 'coreutils',
+  head: 'coreutils',
+  mkdir: 'coreutils',
+  mv: 'coreutils',
+  realpath: 'coreutils',
+  rm: 'coreutils',
+  rmdir: 'coreutils',
+  stat: 'coreutils',
+  sync: 'coreutils',
+};
+
+const CALL = { deadlineMs: 15_000 };
+
+/** Sentences about what is missing or wrong; empty when all is well. */
+export async function checkHost(configFile: string): Promise<string[]> {
+  const problems: string[] = [];
+  const directories = searchPath(process.env['PATH']);
+  for (const [tool, inPackage] of Object.entries(TOOLS)) {
+    if ((await findTool(tool, directories)) === undefined)
+      problems.push(`The tool ${tool} is missing; install the package ${inPackage}.`);
+  }
+  const note = (thrown: unknown): undefined => void problems.push(HoldfastError.from(thrown).message);
+  const config = await readAgentConfig(configFile).catch(note);
+  if (config === undefined || problems.length > 0) return problems;
+  await readHostCertificates(config.certificatesDir).catch(note);
+  const tools = new ExecaToolRunner(silentLog);
+  for (const pool of config.primaryPools) {
+    const answer = await tools.run('stat', ['-L', '-c', '%F', '--', pool], CALL).catch(note);
+    if (answer?.stdout.trim() !== 'directory')
+      problems.push(`The primary pool ${pool} is not a directory of this host, or does not answer.`);
+  }
+  const libvirt = await tools.run('virsh', ['-c', config.libvirtUri, 'version'], CALL).catch(note);
+  if (libvirt?.exitCode !== 0)
+    problems.push(`libvirt at ${config.libvirtUri} does not answer: ${libvirt?.stderr.trim() ?? 'no answer'}`);
+  return problems;
+}

@@ -1,0 +1,178 @@
+/**
+ * The running agent: composes real adapters, recovers, listens, and ends. Owns the order of start and stop, nothing else.
+ * Order of start: state → relief of guests → leases → door → resuming (when libvirt answers).
+ */
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { readHostCertificates } from './certificates/host-certificates.js';
+import { systemClock } from './clock/clock.js';
+import { createCommands } from './commands/index.js';
+import { readAgentConfig, type AgentConfig } from './config/agent-config.js';
+import { GuestDuties } from './guest-duties/guest-duties.js';
+import { DomainEvents } from './hypervisor/domain-events.js';
+import { VirshHypervisor } from './hypervisor/virsh-hypervisor.js';
+import { QemuImgTool } from './images/qemu-img-tool.js';
+import { winstonLog } from './logging/winston-log.js';
+import type { Hypervisor } from './hypervisor/hypervisor.js';
+import type { Log } from './operations/command.js';
+import { FencingTokens } from './operations/fencing.js';
+import { FileBreakpoints } from './operations/file-breakpoints.js';
+import { JournalStore } from './operations/journal.js';
+import { noBreakpoints } from './operations/no-breakpoints.js';
+import { OperationRunner } from './operations/runner.js';
+import { ExecaToolRunner } from './process/execa-tool-runner.js';
+import { ChildTargetFiles } from './secondary/child-target-files.js';
+import { KnownRoots } from './secondary/known-roots.js';
+import { MountedStorageLeases } from './secondary/mounted-storage-leases.js';
+import { Mounter } from './secondary/mounter.js';
+import { AgentServer } from './server/grpc-server.js';
+import { hostAgentService } from './server/host-agent-service.js';
+import { HostInfo } from './server/host-info.js';
+
+/** After a restart of the host libvirt may need this long; then operations go on anyway and meet its absence themselves. */
+const LIBVIRT_PATIENCE_MS = 120_000;
+const LIBVIRT_POLL_MS = 500;
+
+export interface RunningAgent {
+  readonly port: number;
+  /** Takes no new work, leaves operations resumable. */
+  stop(): Promise<void>;
+}
+
+/** Starts the agent of this host. CONFIGURATION_INVALID when it cannot. */
+export async function runAgent(configFile: string): Promise<RunningAgent> {
+  const config = await readAgentConfig(configFile);
+  const certificates = await readHostCertificates(config.certificatesDir);
+  const log = winstonLog(config.logLevel, config.logFormat);
+  const agentVersion = await readVersion();
+  const clock = systemClock;
+  const tools = new ExecaToolRunner(log);
+  const roots = new KnownRoots(config.primaryPools);
+  const files = new ChildTargetFiles(tools, roots);
+  const images = new QemuImgTool({ tools, log });
+  const hypervisor = new VirshHypervisor({
+    tools,
+    images,
+    uri: config.libvirtUri,
+    libDir: config.libvirtLibDir,
+    procDir: '/proc',
+    allowedRoots: () => roots.all(),
+    log,
+  });
+  const storages = new MountedStorageLeases({ ...config, files, roots, mounter: new Mounter(tools), clock, log });
+  const duties = new GuestDuties({ dir: join(config.stateDir, 'guest-duties'), hypervisor, clock, log });
+  const commands = createCommands({
+    hypervisor,
+    images,
+    files,
+    storages,
+    duties,
+    clock,
+    primaryPools: config.primaryPools,
+    hostname: hostname(),
+    agentVersion,
+  });
+  const runner = newRunner(config, { commands, hypervisor, storages, log });
+
+  // Guests first: one that was left frozen waits for nothing else.
+  await duties.relieveAll();
+  await runner.recover();
+  await storages.recover(runner.list(true).map((view) => view.operationId));
+  runner.resume();
+
+  const events = new DomainEvents({ uri: config.libvirtUri, log });
+  const listeners = new Set<() => void>();
+  events.onHint(() => listeners.forEach((listener) => listener()));
+  events.start();
+  const hints = (listener: () => void): (() => void) => {
+    listeners.add(listener);
+    return () => listeners.delete(listener);
+  };
+  const hostInfo = new HostInfo({
+    hostId: certificates.hostId,
+    agentVersion,
+    hypervisor,
+    images,
+    files,
+    primaryPools: config.primaryPools,
+    maxConcurrentOperations: config.maxConcurrentOperations,
+    runningOperations: () => runner.runningCount,
+    clock,
+  });
+  const service = hostAgentService({
+    runner,
+    codecs: commands,
+    hypervisor,
+    storages,
+    hostInfo,
+    domainWatch: { hints, pollMs: config.domainPollMs, clock, log },
+    log,
+  });
+  const server = await AgentServer.start({
+    ...certificates,
+    listen: config.listen,
+    service,
+    descriptorSet: await readDescriptors(),
+  });
+  log.info('Agent listens', {
+    listen: config.listen,
+    hostId: certificates.hostId,
+    version: agentVersion,
+    unfinished: runner.list(true).length,
+  });
+  return {
+    port: server.port,
+    async stop() {
+      log.info('Agent stops; operations stay resumable', { unfinished: runner.list(true).length });
+      server.stop();
+      events.stop();
+      await runner.stop();
+      storages.close();
+      await duties.close();
+    },
+  };
+}
+
+function newRunner(
+  config: AgentConfig,
+  parts: { commands: ReturnType<typeof createCommands>; hypervisor: Hypervisor; storages: MountedStorageLeases; log: Log },
+): OperationRunner {
+  const { hypervisor, storages, log } = parts;
+  const breakpointDir = process.env['HOLDFAST_BREAKPOINTS'];
+  return new OperationRunner({
+    journals: new JournalStore(config.stateDir),
+    fencing: new FencingTokens(config.stateDir),
+    commands: parts.commands,
+    maxConcurrentOperations: config.maxConcurrentOperations,
+    breakpoints: breakpointDir === undefined ? noBreakpoints : new FileBreakpoints(breakpointDir),
+    undoPatienceMs: config.undoPatienceMs,
+    backoff: { firstMs: 1_000, mostMs: 30_000 },
+    clock: systemClock,
+    log,
+    readyToResume: () => untilAvailable(hypervisor),
+    onFinished: (operationId) =>
+      void storages
+        .releaseAll(operationId)
+        .catch((thrown: unknown) => log.warn('A storage could not be released', { reason: String(thrown) })),
+  });
+}
+
+async function untilAvailable(hypervisor: Pick<Hypervisor, 'available'>): Promise<void> {
+  const begun = systemClock.now();
+  while (systemClock.now() - begun < LIBVIRT_PATIENCE_MS) {
+    if (await hypervisor.available().catch(() => false)) return;
+    await systemClock.sleep(LIBVIRT_POLL_MS);
+  }
+}
+
+async function readVersion(): Promise<string> {
+  const text = await readFile(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** The descriptors are built beside the shared package's code. */
+function readDescriptors(): Promise<Buffer> {
+  return readFile(fileURLToPath(new URL('../holdfast.binpb', import.meta.resolve('@holdfast/shared/wire/protocol.js'))));
+}

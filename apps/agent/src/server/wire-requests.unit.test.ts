@@ -1,0 +1,117 @@
+import { describe, expect, it } from '@jest/globals';
+import {
+  TakeBackupRequest,
+  RestoreBackupRequest,
+  ReleaseFilesRequest,
+} from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
+import { BackupType, Quiesce } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
+import {
+  operationId,
+  releaseFilesRequest,
+  restoreBackupRequest,
+  storageSpec,
+  takeBackupRequest,
+  vmUuids,
+} from './wire-requests.js';
+
+const A = '0000000a-0000-4000-8000-00000000000a';
+const B = '0000000b-0000-4000-8000-00000000000b';
+const header = {
+  operationId: A.toUpperCase(),
+  vmUuid: '11111111-1111-1111-1111-111111111111',
+  vmName: 'the "vm"\nof é',
+  fencingToken: 3n,
+  timeoutSeconds: 60,
+};
+const storage = { id: A, name: 's', type: 'nfs4', source: 'server:/export', options: 'ro' };
+const volume = {
+  key: A,
+  target: 'vda',
+  activePath: '/pool/a b.qcow2',
+  newDeltaPath: '/pool/d',
+  parentDeltaPath: '',
+  parentDeltaInode: 0n,
+  mergeDeltaPaths: [],
+  templatePath: '',
+};
+const request = TakeBackupRequest.fromPartial({
+  header,
+  storage,
+  backupId: A,
+  backupName: 'b',
+  type: BackupType.BACKUP_TYPE_FULL,
+  quiesce: Quiesce.QUIESCE_TRY,
+  freezeBudgetMs: 10_000,
+  volumes: [volume],
+  manifestNotes: { reason: 'first' },
+});
+
+describe('requests from the wire', () => {
+  it('become our own types: absent is undefined, ids have one form, names stay as they are', () => {
+    expect(takeBackupRequest(request)).toMatchObject({
+      header: { operationId: A, vmName: 'the "vm"\nof é', fencingToken: 3n },
+      type: 'FULL',
+      parentBackupId: undefined,
+      quiesce: 'try',
+      coroutines: 1,
+      notes: { reason: 'first' },
+      volumes: [
+        {
+          key: A,
+          activePath: '/pool/a b.qcow2',
+          parentDeltaPath: undefined,
+          parentDeltaInode: undefined,
+          templatePath: undefined,
+        },
+      ],
+    });
+    expect(
+      restoreBackupRequest(
+        RestoreBackupRequest.fromPartial({
+          header,
+          storage,
+          backupId: A,
+          volumes: [{ key: A, target: 'vda', newPath: '/pool/n' }],
+        }),
+      ),
+    ).toMatchObject({
+      defineMissingAs: undefined,
+      volumes: [{ currentPath: undefined }],
+    });
+    expect(operationId(A.toUpperCase())).toBe(A);
+    expect(storageSpec(storage)).toEqual(storage);
+  });
+
+  it.each([
+    ['header', { header: undefined }],
+    ['header.vmUuid', { header: { ...header, vmUuid: 'x' } }],
+    ['backupId', { backupId: '../../etc' }],
+    ['type', { type: BackupType.BACKUP_TYPE_UNSPECIFIED }],
+    ['quiesce', { quiesce: Quiesce.QUIESCE_UNSPECIFIED }],
+    ['parentBackupId', { type: BackupType.BACKUP_TYPE_INCREMENTAL }],
+    ['volumes', { volumes: [] }],
+    ['volumes.0.key', { volumes: [{ ...volume, key: '..' }] }],
+    ['volumes.0.target', { volumes: [{ ...volume, target: 'vda --pivot' }] }],
+    ['volumes.0.activePath', { volumes: [{ ...volume, activePath: 'pool/a' }] }],
+    ['volumes.0.newDeltaPath', { volumes: [{ ...volume, newDeltaPath: '/pool/a\nb' }] }],
+    ['volumes.0.parentDeltaInode', { volumes: [{ ...volume, parentDeltaPath: '/pool/p' }] }],
+    ['volumes.1.key', { volumes: [volume, { ...volume, target: 'vdb' }] }],
+    ['volumes.1.target', { volumes: [volume, { ...volume, key: B }] }],
+    ['coroutines', { coroutines: 99 }],
+    ['storage.type', { storage: { ...storage, type: '--bind' } }],
+    ['storage.source', { storage: { ...storage, type: 'dir' } }],
+  ])('are refused with the name of the field: %s', (field, wrong) => {
+    expect(() => takeBackupRequest({ ...request, ...wrong } as TakeBackupRequest)).toThrow(
+      expect.objectContaining({ code: 'INVALID_INPUT', fields: { field } }),
+    );
+  });
+
+  it('refuse ids and paths that are none', () => {
+    expect(() => operationId('')).toThrow(expect.objectContaining({ fields: { field: 'operationId' } }));
+    expect(() => vmUuids(['-c'])).toThrow(expect.objectContaining({ fields: { field: 'uuids.0' } }));
+    expect(() => storageSpec(undefined)).toThrow(expect.objectContaining({ fields: { field: 'storage' } }));
+    expect(() => releaseFilesRequest(ReleaseFilesRequest.fromPartial({ header, paths: ['/a\0b'] }))).toThrow(
+      expect.objectContaining({ fields: { field: 'paths.0' } }),
+    );
+  });
+});
