@@ -137,12 +137,14 @@ awk '
 ' "$folder/domain.xml" >"$destination/domain.xml"
 [ ! -f "$folder/nvram.fd" ] || cp "$folder/nvram.fd" "$destination/nvram.fd"
 
+quoted() {
+  printf "'%s'" "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"
+}
 cat <<END
 
 The content is restored. To run it on this host, look at the definition, then give it to libvirt:
-  $destination/domain.xml
-  virsh define '$destination/domain.xml'
-  virsh start '$(sed -n 's:.*<uuid>\([^<]*\)</uuid>.*:\1:p' "$folder/domain.xml" | head -n 1)'
+  virsh define $(quoted "$destination/domain.xml")
+  virsh start $(sed -n 's:.*<uuid>\([^<]*\)</uuid>.*:\1:p' "$folder/domain.xml" | head -n 1)
 A host that still has this VM must have its disks free first (virsh domstate), and its old files stay where they are.
 END
 [ ! -f "$destination/nvram.fd" ] || printf 'Copy %s/nvram.fd to where <nvram> in domain.xml says before the start.\n' "$destination"
