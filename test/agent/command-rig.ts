@@ -1,0 +1,154 @@
+/**
+ * The agent's commands with their real adapters and runner in this process, on a test host. Owns the little plan that the
+ * manager would make: names of deltas and of files, what is merged.
+ */
+import { randomUUID } from 'node:crypto';
+import { dirname, join } from 'node:path';
+import { mkdir } from 'node:fs/promises';
+import { systemClock } from '../../apps/agent/src/clock/clock.js';
+import { createCommands } from '../../apps/agent/src/commands/index.js';
+import { bigintJson } from '../../apps/agent/src/commands/shared/bigint-json.js';
+import type {
+  RestoreBackupRequest,
+  TakeBackupRequest,
+  TakeBackupResult,
+  RestoreBackupResult,
+} from '../../apps/agent/src/commands/requests.js';
+import { GuestDuties } from '../../apps/agent/src/guest-duties/guest-duties.js';
+import type { Log, OperationKindName } from '../../apps/agent/src/operations/command.js';
+import { FencingTokens } from '../../apps/agent/src/operations/fencing.js';
+import { JournalStore } from '../../apps/agent/src/operations/journal.js';
+import type { AnyRequest } from '../../apps/agent/src/operations/live-operation.js';
+import { noBreakpoints } from '../../apps/agent/src/operations/no-breakpoints.js';
+import type { OperationView } from '../../apps/agent/src/operations/operation-view.js';
+import { OperationRunner } from '../../apps/agent/src/operations/runner.js';
+import { ChildTargetFiles } from '../../apps/agent/src/secondary/child-target-files.js';
+import { KnownRoots } from '../../apps/agent/src/secondary/known-roots.js';
+import { MountedStorageLeases } from '../../apps/agent/src/secondary/mounted-storage-leases.js';
+import { Mounter } from '../../apps/agent/src/secondary/mounter.js';
+import type { StorageSpec } from '../../apps/agent/src/secondary/storage-spec.js';
+import type { TestHost } from '../testbed/test-host.js';
+import type { TestVm } from '../testbed/test-vm.js';
+import { CountingRunner, hypervisorOf, imageTool } from './rig.js';
+
+/** Keeps what the agent logs, to show it when a test fails. */
+const lines: string[] = [];
+const keepingLog: Log = {
+  debug: () => undefined,
+  info: (message, fields) => void lines.push(`info ${message} ${text(fields)}`),
+  warn: (message, fields) => void lines.push(`warn ${message} ${text(fields)}`),
+  error: (message, fields) => void lines.push(`error ${message} ${text(fields)}`),
+};
+const text = (fields: unknown): string => JSON.stringify(fields, (_key, value: unknown) => (typeof value === 'bigint' ? String(value) : value));
+
+export class CommandRig {
+  private token = 0n;
+
+  private constructor(
+    readonly runner: OperationRunner,
+    readonly storage: StorageSpec,
+    readonly vm: TestVm,
+    private readonly host: TestHost,
+    readonly hypervisor: ReturnType<typeof hypervisorOf>,
+  ) {}
+
+  static async create(host: TestHost, vm: TestVm): Promise<CommandRig> {
+    const tools = new CountingRunner();
+    const stateDir = join(host.dir, 'rig');
+    const roots = new KnownRoots([host.dir]);
+    const files = new ChildTargetFiles(tools, roots);
+    const images = imageTool(tools);
+    const hypervisor = hypervisorOf(host, tools);
+    const clock = systemClock;
+    const log = keepingLog;
+    const mountRoot = join(stateDir, 'mnt');
+    const storages = new MountedStorageLeases({ stateDir, mountRoot, files, roots, mounter: new Mounter(tools), clock, log });
+    const duties = new GuestDuties({ dir: join(stateDir, 'guest-duties'), hypervisor, clock, log });
+    const runner = new OperationRunner({
+      journals: new JournalStore(stateDir),
+      fencing: new FencingTokens(stateDir),
+      commands: createCommands({
+        ...{ hypervisor, images, files, storages, duties, clock },
+        ...{ primaryPools: [host.dir], hostname: host.name, agentVersion: 'test' },
+      }),
+      ...{ maxConcurrentOperations: 0, breakpoints: noBreakpoints, undoPatienceMs: 60_000, backoff: { firstMs: 100, mostMs: 1_000 } },
+      ...{ clock, log },
+    });
+    await runner.recover();
+    await storages.recover([]);
+    const source = join(host.dir, 'store');
+    await mkdir(source, { recursive: true });
+    const storage = { id: randomUUID(), name: 'store', type: 'dir', source, options: '' };
+    await storages.inspect(storage, true);
+    return new CommandRig(runner, storage, vm, host, hypervisor);
+  }
+
+  header(): TakeBackupRequest['header'] {
+    this.token += 1n;
+    return { operationId: randomUUID(), vmUuid: this.vm.uuid, vmName: this.vm.name, fencingToken: this.token, timeoutSeconds: 0 };
+  }
+
+  /** Runs an operation to its end; throws with the agent's log when it did not succeed. */
+  async run<Result>(kind: OperationKindName, request: AnyRequest): Promise<Result> {
+    const view = await this.end(kind, request);
+    if (view.state !== 'Succeeded' || view.vmOutcome !== 'AsAfter') {
+      throw new Error(`${kind} ${view.state} ${view.vmOutcome}: ${text(view.error)} ${text(view.warnings)}\n${lines.slice(-30).join('\n')}`);
+    }
+    return bigintJson<Result>().decode(view.result ?? null);
+  }
+
+  async end(kind: OperationKindName, request: AnyRequest): Promise<OperationView> {
+    await this.runner.accept(kind, request);
+    return new Promise((resolve) => {
+      const end = this.runner.watch(request.header.operationId, (view) => {
+        if (!['Succeeded', 'Failed', 'Cancelled'].includes(view.state)) return;
+        queueMicrotask(() => end());
+        resolve(view);
+      });
+    });
+  }
+
+  /** The request of a backup with the plan that the manager would make. `keys`: target → volume key. */
+  async backupRequest(
+    keys: ReadonlyMap<string, string>,
+    parent: { id: string; result: TakeBackupResult } | undefined,
+    wish: Partial<Pick<TakeBackupRequest, 'isolated' | 'endOfChain' | 'quiesce'>> = {},
+  ): Promise<TakeBackupRequest> {
+    const domain = await this.hypervisor.observe(this.vm.uuid);
+    if (domain === undefined) throw new Error('the VM is gone');
+    const backupId = randomUUID();
+    const volumes = domain.disks.map((disk) => {
+      const activePath = disk.layers[0]?.path ?? '';
+      const newDeltaPath = join(dirname(activePath), `${disk.target}.${backupId}.hf.qcow2`);
+      const before = parent?.result.volumes.find((one) => one.target === disk.target);
+      const merges = wish.isolated || before?.deltaPath === undefined ? [] : [before.deltaPath];
+      return {
+        ...{ key: keys.get(disk.target) ?? '', target: disk.target, activePath, newDeltaPath },
+        ...(wish.isolated ? {} : { parentDeltaPath: before?.deltaPath, parentDeltaInode: before?.deltaInode }),
+        mergeDeltaPaths: wish.isolated || wish.endOfChain ? [...merges, newDeltaPath] : merges,
+      };
+    });
+    const incremental = parent !== undefined && wish.isolated !== true;
+    return {
+      ...{ header: this.header(), storage: this.storage, backupId, backupName: 'b', type: incremental ? 'INCREMENTAL' : 'FULL' },
+      ...(incremental ? { parentBackupId: parent.id } : {}),
+      ...{ isolated: false, endOfChain: false, quiesce: 'no', freezeBudgetMs: 10_000, volumes, coroutines: 8, notes: {}, vmSettings: {} },
+      ...wish,
+    };
+  }
+
+  restoreRequest(backupId: string, volumes: RestoreBackupRequest['volumes']): RestoreBackupRequest {
+    return { header: this.header(), storage: this.storage, backupId, volumes, mergeVolumes: [], coroutines: 8, acceptDamaged: false };
+  }
+
+  /** Absolute path of a volume's file in a backup. */
+  file(backupId: string, key: string): string {
+    return join(this.storage.source, 'backups', this.vm.uuid, backupId, `${key}.qcow2`);
+  }
+
+  get folder(): string {
+    return this.host.dir;
+  }
+}
+
+export type { RestoreBackupResult, TakeBackupResult };

@@ -1,0 +1,147 @@
+/** The agent's commands on a real VM, without a manager: what is copied, what stays on primary, what a restore brings back. */
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import { imagesEqual } from '../testbed/images.js';
+import { TestHost } from '../testbed/test-host.js';
+import { TestVm } from '../testbed/test-vm.js';
+import { CommandRig, type RestoreBackupResult, type TakeBackupResult } from './command-rig.js';
+
+let host: TestHost;
+let vm: TestVm;
+let rig: CommandRig;
+const keys = new Map([
+  ['vda', randomUUID()],
+  ['vdb', randomUUID()],
+]);
+let copies = 0;
+
+beforeAll(async () => {
+  host = await TestHost.create({ name: 'agent-commands' });
+  vm = await TestVm.define(host, {
+    name: `it's a "VM" & <more>; $(true)`,
+    disks: [
+      { target: 'vda', sizeMiB: 64, content: { label: 'vda', files: {} } },
+      { target: 'vdb', sizeMiB: 32, format: 'raw', content: { label: 'vdb', files: {} } },
+    ],
+  });
+  await vm.start();
+  rig = await CommandRig.create(host, vm);
+});
+
+afterAll(async () => {
+  await host?.destroy();
+});
+
+/** Writes something, and keeps what the disks hold then. */
+async function write(name: string): Promise<Map<string, string>> {
+  await vm.fillRandom(`/mnt/vda/${name}`, 2, name);
+  await vm.fillRandom(`/mnt/vdb/${name}`, 1, name);
+  await vm.mustShell('sync');
+  return reference();
+}
+
+async function reference(): Promise<Map<string, string>> {
+  const files = new Map<string, string>();
+  for (const target of keys.keys()) {
+    copies += 1;
+    const file = join(host.dir, `reference-${copies}.raw`);
+    await vm.copyDisk(target, file);
+    files.set(target, file);
+  }
+  return files;
+}
+
+async function backup(
+  parent: { id: string; result: TakeBackupResult } | undefined,
+  expected: ReadonlyMap<string, string>,
+  wish: Parameters<CommandRig['backupRequest']>[2] = {},
+): Promise<{ id: string; result: TakeBackupResult }> {
+  const request = await rig.backupRequest(keys, parent, wish);
+  const result = await rig.run<TakeBackupResult>('TakeBackup', request);
+  for (const [target, key] of keys) {
+    const same = await imagesEqual(rig.file(request.backupId, key), 'qcow2', expected.get(target) ?? '', 'raw');
+    if (!same) throw new Error(`backup of ${target} differs from the disk at the freeze`);
+  }
+  return { id: request.backupId, result };
+}
+
+const depth = async (target: string): Promise<number> => (await vm.chain(target)).length;
+
+describe('the commands of the agent on a real VM', () => {
+  let full: { id: string; result: TakeBackupResult };
+  let second: { id: string; result: TakeBackupResult };
+  let secondContent: Map<string, string>;
+
+  it('takes a full backup of the running VM and leaves one delta per volume', async () => {
+    full = await backup(undefined, await write('one'));
+    expect(await depth('vda')).toBe(2);
+    expect(await depth('vdb')).toBe(2);
+    expect(full.result.volumes.every((volume) => volume.copiedInFull)).toBe(true);
+  });
+
+  it('takes an incremental backup over a foreign snapshot and merges the parent delta alone', async () => {
+    await write('two');
+    await host.virsh('snapshot-create-as', vm.uuid, '--disk-only', '--atomic', '--no-metadata', '--diskspec', `vda,file=${vm.dir}/foreign.qcow2`, '--diskspec', 'vdb,snapshot=no');
+    secondContent = await write('three');
+    second = await backup(full, secondContent);
+    // vol ← foreign ← delta, and vol ← delta.
+    expect(await depth('vda')).toBe(3);
+    expect(await depth('vdb')).toBe(2);
+    expect(second.result.sizeBytes).toBeLessThan(full.result.sizeBytes + 12_000_000n);
+  });
+
+  it('takes an isolated backup that leaves the chain as it was', async () => {
+    const before = [await vm.chain('vda'), await vm.chain('vdb')].map((chain) => chain.map((layer) => layer.filename));
+    await backup(second, await write('four'), { isolated: true });
+    const after = [await vm.chain('vda'), await vm.chain('vdb')].map((chain) => chain.map((layer) => layer.filename));
+    expect(after).toEqual(before);
+    expect(await vm.domstate()).toBe('running');
+  });
+
+  it('freezes the guest, and closes a chain without any delta left', async () => {
+    const request = await rig.backupRequest(keys, second, { endOfChain: true, quiesce: 'require' });
+    const result = await rig.run<TakeBackupResult>('TakeBackup', request);
+    expect(result.quiesced).toBe(true);
+    expect(result.frozenMs).toBeGreaterThan(0);
+    expect(await vm.fsfreezeStatus()).toBe('thawed');
+    expect(await depth('vda')).toBe(2);
+    expect(await depth('vdb')).toBe(1);
+    expect((await vm.digests('/mnt/vda/one'))['/mnt/vda/one']).toBeDefined();
+  });
+
+  it('does the same for the stopped VM', async () => {
+    await write('five');
+    await vm.shutdown();
+    const first = await backup(undefined, await reference());
+    await vm.start();
+    await write('six');
+    await vm.shutdown();
+    await backup(first, await reference(), { endOfChain: true });
+    expect(await depth('vda')).toBe(2);
+    expect(await depth('vdb')).toBe(1);
+    await vm.start();
+    expect(await vm.digests('/mnt/vda/six', '/mnt/vdb/six')).toBeDefined();
+  });
+
+  it('restores a backup into new files with one define', async () => {
+    await vm.shutdown();
+    const before = { vda: await vm.currentFile('vda'), vdb: await vm.currentFile('vdb') };
+    const request = rig.restoreRequest(
+      second.id,
+      [...keys].map(([target, key]) => ({
+        key,
+        target,
+        currentPath: target === 'vda' ? before.vda : before.vdb,
+        newPath: join(vm.dir, `${target}.restored.qcow2`),
+      })),
+    );
+    const result = await rig.run<RestoreBackupResult>('RestoreBackup', request);
+    expect(result.volumes.map((volume) => volume.oldPaths[0])).toEqual([before.vda, before.vdb]);
+    for (const target of keys.keys()) {
+      expect(await imagesEqual(await vm.currentFile(target), 'qcow2', secondContent.get(target) ?? '', 'raw')).toBe(true);
+    }
+    await vm.start();
+    await expect(vm.readFile('/mnt/vda/four')).rejects.toThrow();
+  });
+});
