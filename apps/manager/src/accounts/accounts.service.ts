@@ -35,8 +35,11 @@ export class AccountsService {
     return { role: key.role, accountId: key.accountId as AccountId, apiKeyId: key.id as ApiKeyId };
   }
 
-  /** Makes the first administrator's key when there is no key at all; undefined otherwise. The secret is returned once. */
-  async createFirstKey(): Promise<string | undefined> {
+  /**
+   * Makes the first administrator's key when there is no key at all. `keep` stores the secret before the key counts: there is
+   * never a key that nobody holds. Gives the secret, or undefined when none was made.
+   */
+  async createFirstKey(keep: (secret: string) => Promise<void> = async () => {}): Promise<string | undefined> {
     return this.dataSource.transaction(async (manager) => {
       await manager.query('SELECT pg_advisory_xact_lock($1)', [FIRST_KEY_LOCK]);
       if ((await manager.count(ApiKeyEntity)) > 0) return undefined;
@@ -46,6 +49,7 @@ export class AccountsService {
       if (existing === null) await manager.insert(AccountEntity, { id: accountId, name: FIRST_ACCOUNT, createdAt: now });
       const secret = newSecret();
       await manager.insert(ApiKeyEntity, { id: this.clock.newId(), name: 'first administrator', role: 'admin', accountId, secretHash: hash(secret), createdAt: now, expiresAt: null });
+      await keep(secret);
       return secret;
     });
   }

@@ -1,12 +1,7 @@
 /** What an agent answered with an error, as our own. Owns the mapping of gRPC failures to codes. */
 import { status, type ServiceError } from '@grpc/grpc-js';
-import { z } from 'zod';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-
-/** Metadata key under which an agent sends its error as JSON. */
-export const ERROR_METADATA = 'holdfast-error-bin';
-
-const errorDataSchema = z.object({ code: z.string(), message: z.string(), fields: z.record(z.string(), z.string()).default({}) });
+import { ERROR_METADATA_KEY, fromWireError } from '@holdfast/shared/wire/grpc-error.js';
 
 /** The host that was called, for messages. */
 export interface CalledHost {
@@ -41,11 +36,6 @@ export function fromServiceError(error: ServiceError, host: CalledHost): Holdfas
 }
 
 function ownError(error: ServiceError): HoldfastError | undefined {
-  const value = error.metadata?.get(ERROR_METADATA)[0];
-  if (value === undefined) return undefined;
-  try {
-    return HoldfastError.fromData(errorDataSchema.parse(JSON.parse(value.toString())));
-  } catch {
-    return undefined;
-  }
+  const value = error.metadata?.get(ERROR_METADATA_KEY)[0];
+  return value === undefined ? undefined : fromWireError(Buffer.from(value));
 }

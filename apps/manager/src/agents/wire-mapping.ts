@@ -74,7 +74,7 @@ export function toOperation(wire: Operation | undefined): AgentOperation {
 }
 
 /** A command as JSON that a row can keep. */
-export function commandToJson(command: AgentCommand): unknown {
+export function commandToJson(command: AgentCommand): object {
   switch (command.kind) {
     case 'takeBackup':
       return { kind: command.kind, request: TakeBackupRequest.toJSON(command.request) };

@@ -21,8 +21,9 @@ export class Logger implements LoggerService {
   info(message: string, fields: LogFields = {}): void {
     this.winston.info(message, fields);
   }
+  /** What Nest says about itself. */
   log(message: unknown, context?: unknown): void {
-    this.winston.info(String(message), { context });
+    this.winston.debug(String(message), { context });
   }
   error(message: unknown, ...rest: unknown[]): void {
     this.winston.error(String(message), plain(rest));

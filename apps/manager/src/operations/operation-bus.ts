@@ -9,10 +9,11 @@ import { Logger } from '../events/logger.js';
 import type { DatabaseAddress } from '../persistence/data-source.js';
 import { plainClient } from '../persistence/database/database.js';
 import { DATABASE_ADDRESS } from '../persistence/persistence.module.js';
-import { OPERATION_CHANNEL } from './operation-queue.js';
+import { CANCEL_CHANNEL, OPERATION_CHANNEL } from './operation-queue.js';
 
 const RECONNECT_MS = 1000;
 const ANY = 'any';
+const CANCELLED = 'cancelled';
 
 @Injectable()
 export class OperationBus implements OnApplicationBootstrap, OnApplicationShutdown {
@@ -44,6 +45,12 @@ export class OperationBus implements OnApplicationBootstrap, OnApplicationShutdo
     return () => this.emitter.off(ANY, listener);
   }
 
+  /** Calls back with the id of every operation that somebody wants cancelled. Returns how to stop. */
+  subscribeToCancels(listener: (operationId: string) => void): () => void {
+    this.emitter.on(CANCELLED, listener);
+    return () => this.emitter.off(CANCELLED, listener);
+  }
+
   /** Resolves when the operation changes, at the latest after `timeoutMs`, or when `signal` fires. */
   async changed(operationId: string, timeoutMs: number, signal?: AbortSignal): Promise<void> {
     const timeout = AbortSignal.timeout(timeoutMs);
@@ -65,14 +72,18 @@ export class OperationBus implements OnApplicationBootstrap, OnApplicationShutdo
       retry();
     });
     client.on('end', retry);
-    client.on('notification', ({ payload }) => {
+    client.on('notification', ({ channel, payload }) => {
       if (payload === undefined) return;
+      if (channel === CANCEL_CHANNEL) {
+        this.emitter.emit(CANCELLED, payload);
+        return;
+      }
       this.emitter.emit(payload);
       this.emitter.emit(ANY, payload);
     });
     try {
       await client.connect();
-      await client.query(`LISTEN ${OPERATION_CHANNEL}`);
+      await client.query(`LISTEN ${OPERATION_CHANNEL}; LISTEN ${CANCEL_CHANNEL}`);
     } catch (error) {
       this.logger.warn('cannot listen for operations', { reason: error instanceof Error ? error.message : String(error) });
       retry();

@@ -12,6 +12,8 @@ import { Clock } from '../platform/clock.js';
 
 /** NOTIFY channel; the payload is an operation's id. */
 export const OPERATION_CHANNEL = 'holdfast_operation';
+/** NOTIFY channel of cancellations; the payload is an operation's id. */
+export const CANCEL_CHANNEL = 'holdfast_cancel';
 const CLAIM_LOCK = 7_210_003;
 const HOST_LIMIT = 'backup.max.concurrent.operations.per.host';
 
@@ -76,6 +78,18 @@ export class OperationQueue {
   /** Tells every manager that the operation has changed, when the transaction commits. */
   async notify(manager: EntityManager, operationId: string): Promise<void> {
     await manager.query('SELECT pg_notify($1, $2)', [OPERATION_CHANNEL, operationId]);
+  }
+
+  /** Wants an operation cancelled: a claimed one is told by its owner, one that nobody holds is claimed so that it is ended. */
+  async requestCancel(operationId: string): Promise<void> {
+    await this.dataSource.transaction(async (manager) => {
+      await manager.query(`UPDATE operation SET cancel_requested = true, revision = revision + 1, run_at = LEAST(run_at, $2) WHERE id = $1 AND ${UNFINISHED}`, [
+        operationId,
+        this.clock.now(),
+      ]);
+      await manager.query('SELECT pg_notify($1, $2)', [CANCEL_CHANNEL, operationId]);
+      await this.notify(manager, operationId);
+    });
   }
 
   /**

@@ -70,14 +70,7 @@ export class OperationsService {
     if (isFinished(row.state)) {
       throw new HoldfastError('WRONG_STATE', `Operation ${operationId} is finished (${row.state}) and cannot be cancelled.`, { operationId, state: row.state });
     }
-    await this.dataSource.transaction(async (manager) => {
-      // A claimed one is told by its owner; one that nobody holds is woken up so that somebody takes it and ends it.
-      await manager.query(
-        `UPDATE operation SET cancel_requested = true, revision = revision + 1, run_at = LEAST(run_at, now()) WHERE id = $1 AND state IN ('Queued', 'Running', 'Undoing')`,
-        [operationId],
-      );
-      await this.queue.notify(manager, operationId);
-    });
+    await this.queue.requestCancel(operationId);
     this.audit.changed(caller, 'operation.cancel', { operationId });
     return this.get(caller, operationId);
   }

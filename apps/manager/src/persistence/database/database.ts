@@ -17,7 +17,7 @@ export interface OpenDatabase {
 }
 
 export interface DatabaseOptions {
-  readonly databaseUrl: string | undefined;
+  readonly databaseUrl?: string | undefined;
   readonly dataDir: string;
 }
 

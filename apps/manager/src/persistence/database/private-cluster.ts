@@ -2,7 +2,7 @@
  * A PostgreSQL of the manager's own: made once under the data folder, reached by a unix socket alone, ended with its parent
  * even after kill -9. A server that is already alive on the socket is adopted. Must not touch any other server.
  */
-import { access, chmod, chown, mkdir, readdir, readFile } from 'node:fs/promises';
+import { access, chmod, chown, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { userInfo } from 'node:os';
 import { execa, type ResultPromise } from 'execa';
@@ -51,6 +51,7 @@ export async function openPrivateCluster(folder: string, log: (line: string) => 
     await execa('setpriv', [...asOwner, ...initdb], { env, extendEnv: false, timeout: INITDB_DEADLINE_MS, cwd: '/' });
     log(`Made a private PostgreSQL in ${dataFolder}`);
   }
+  await allowManager(dataFolder, user);
   const server = execa(
     'setpriv',
     [...asOwner, join(binaries, 'postgres'), '-D', dataFolder, '-k', socketFolder, '-c', 'listen_addresses=', '-c', 'shared_buffers=32MB', '-c', 'max_connections=40'],
@@ -102,6 +103,13 @@ async function answers(socketFolder: string, user: string): Promise<boolean> {
   } finally {
     await client.end().catch(() => undefined);
   }
+}
+
+/** Who may connect: this process's account, as the owner of the cluster, over the socket. Both files exist and keep their owner. */
+async function allowManager(dataFolder: string, user: string): Promise<void> {
+  const accounts = new Set([userInfo().username, user]);
+  await writeFile(join(dataFolder, 'pg_ident.conf'), [...accounts].map((account) => `holdfast ${account} ${user}\n`).join(''));
+  await writeFile(join(dataFolder, 'pg_hba.conf'), 'local all all peer map=holdfast\n');
 }
 
 /** The newest server of Debian's packages. */

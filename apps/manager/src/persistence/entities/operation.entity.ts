@@ -50,7 +50,7 @@ export class OperationEntity {
   /** The id under which the agent knows the work. A new plan after PLAN_OUTDATED gets a new one. */
   @Column(nullableUuid) agentOperationId!: string | null;
   /** The request as protobuf JSON, written before it is sent; sent again unchanged after any doubt. */
-  @Column(nullableJson) request!: unknown;
+  @Column(nullableJson) request!: object | null;
   /** The agent has accepted the request. */
   @Column({ type: 'boolean', default: false }) accepted!: boolean;
   @Column(nullableBigint) agentRevision!: bigint | null;

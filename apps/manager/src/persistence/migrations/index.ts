@@ -1,2 +1,4 @@
 /** All migrations, in order. A migration that was released is never edited. */
-export const MIGRATIONS: never[] = [];
+import { FirstTables1763700000001 } from './0001-first-tables.js';
+
+export const MIGRATIONS = [FirstTables1763700000001];

@@ -1,0 +1,209 @@
+/** TakeBackup: planned from a fresh look at the VM, recorded in one transaction when the agent is finished. */
+import { Injectable } from '@nestjs/common';
+import { DataSource, In, type EntityManager } from 'typeorm';
+import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
+import { BackupType, Quiesce, type TakeBackupResult } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
+import type { TakeBackupRequest } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
+import type { AgentOperation } from '../agents/agent-types.js';
+import { commandFromJson } from '../agents/wire-mapping.js';
+import { hostProblem, requireHost } from '../inventory/host-lookup.js';
+import { VmRefresher } from '../inventory/vm-refresher.js';
+import type { OperationHandler, Preparation } from '../operations/operation-handler.js';
+import { OperationHandlers } from '../operations/operation-handlers.js';
+import { BackupEntity, BackupVolumeEntity } from '../persistence/entities/backup.entities.js';
+import type { OperationEntity } from '../persistence/entities/operation.entity.js';
+import { StorageEntity } from '../persistence/entities/storage.entity.js';
+import { VmEntity, VolumeDeltaEntity } from '../persistence/entities/vm.entities.js';
+import { Clock } from '../platform/clock.js';
+import { SettingsService } from '../settings/settings.service.js';
+import { storageAccess } from '../storage/storage-view.js';
+import { recordProtection } from '../vms/protection.js';
+import { gone } from '../vms/vms.service.js';
+import { readPlanFacts } from './backup-facts.js';
+import { backupRefusal } from './backup-refusals.js';
+import { planBackup, type BackupPlan } from './plan-backup.js';
+
+/** qemu-img convert reads and writes so many clusters at once. */
+const COROUTINES = 8;
+const QUIESCE = { no: Quiesce.QUIESCE_NO, try: Quiesce.QUIESCE_TRY, require: Quiesce.QUIESCE_REQUIRE } as const;
+
+@Injectable()
+export class TakeBackupHandler implements OperationHandler {
+  readonly kind = 'TakeBackup';
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly refresher: VmRefresher,
+    private readonly settings: SettingsService,
+    private readonly clock: Clock,
+    handlers: OperationHandlers,
+  ) {
+    handlers.register(this);
+  }
+
+  async prepare(operation: OperationEntity): Promise<Preparation> {
+    const manager = this.dataSource.manager;
+    const known = await manager.findOneByOrFail(VmEntity, { id: operation.vmId });
+    const backup = await backupOf(manager, operation);
+    if (known.powerState === 'Gone' || known.hostId === null) throw gone(known);
+    if (known.offeringId === null) throw new HoldfastError('NO_OFFERING', `The VM "${known.name}" was removed from its backup offering before the backup began.`, { vmId: known.id });
+    const problem = hostProblem(await requireHost(manager, known.hostId));
+    if (problem !== undefined) return { kind: 'wait', reason: problem.message };
+
+    const vm = await this.refresher.refresh(known);
+    if (vm.powerState === 'Gone') throw gone(vm);
+    const facts = await readPlanFacts(manager, this.settings, vm, backup);
+    const refusal = backupRefusal(vm, facts.volumes, backup.quiesce);
+    if (refusal !== undefined) throw refusal;
+    const plan = planBackup(facts);
+    const storage = await manager.findOneByOrFail(StorageEntity, { id: plan.storage.storageId });
+    const freezeBudgetMs = (await this.settings.resolve('backup.freeze.budget', vm.zoneId)) * 1000;
+    return {
+      kind: 'send',
+      hostId: known.hostId,
+      command: { kind: 'takeBackup', request: toRequest(vm, backup, plan, storage, freezeBudgetMs) },
+      record: (tx) => this.recordIntent(tx, vm.id, backup, plan),
+    };
+  }
+
+  async applyOutcome(manager: EntityManager, operation: OperationEntity, vm: VmEntity, outcome: AgentOperation): Promise<void> {
+    const backup = await backupOf(manager, operation);
+    if (outcome.state === 'Succeeded' && outcome.result?.kind === 'takeBackup') {
+      await this.recordSuccess(manager, operation, vm, backup, outcome, outcome.result.value);
+    } else {
+      const atRest = outcome.outcome === 'AsBefore';
+      await this.recordFailure(manager, backup, outcome.error ?? unknownError(operation), outcome.warnings, !atRest);
+    }
+    await recordProtection(manager, vm, outcome.outcome, outcome.error, this.clock.now());
+  }
+
+  async applyRefusal(manager: EntityManager, operation: OperationEntity, _vm: VmEntity, error: HoldfastError): Promise<void> {
+    await this.recordFailure(manager, await backupOf(manager, operation), error.toData(), [], false);
+  }
+
+  async applyLoss(manager: EntityManager, operation: OperationEntity, vm: VmEntity, error: HoldfastError): Promise<void> {
+    await this.recordFailure(manager, await backupOf(manager, operation), error.toData(), [], true);
+    await recordProtection(manager, vm, 'Unknown', error.toData(), this.clock.now());
+  }
+
+  /** The paths are on record before the agent makes the first of them. */
+  private async recordIntent(manager: EntityManager, vmId: string, backup: BackupEntity, plan: BackupPlan): Promise<void> {
+    await manager.update(BackupEntity, { id: backup.id }, {
+      state: 'BackingUp',
+      type: plan.decision.type,
+      fullReason: plan.fullReason ?? null,
+      endOfChain: plan.decision.endOfChain,
+      parentId: plan.decision.parentId ?? null,
+      storageId: plan.storage.storageId,
+      storageReason: plan.storage.reason,
+    });
+    await manager.delete(BackupVolumeEntity, { backupId: backup.id });
+    await manager.delete(VolumeDeltaEntity, { backupId: backup.id });
+    await manager.insert(
+      BackupVolumeEntity,
+      plan.volumes.map((volume) => ({
+        backupId: backup.id,
+        key: volume.key,
+        target: volume.target,
+        file: volume.file,
+        parentFile: volume.parentFile ?? null,
+        copiedInFull: volume.copiedInFull,
+        copiedInFullReason: volume.copiedInFullReason ?? null,
+      })),
+    );
+    await manager.insert(
+      VolumeDeltaEntity,
+      plan.volumes.map((volume) => ({ id: this.clock.newId(), vmId, volumeId: volume.key, backupId: backup.id, path: volume.newDeltaPath, inode: null, state: 'Intended' as const })),
+    );
+  }
+
+  private async recordSuccess(manager: EntityManager, operation: OperationEntity, vm: VmEntity, backup: BackupEntity, outcome: AgentOperation, result: TakeBackupResult): Promise<void> {
+    await manager.update(BackupEntity, { id: backup.id }, {
+      state: 'BackedUp',
+      quiesced: result.quiesced,
+      frozenMs: result.frozenMs,
+      frozenAt: new Date(Number(result.frozenAtUnixMs)),
+      sizeBytes: result.sizeBytes,
+      warnings: [...outcome.warnings],
+      finishedAt: this.clock.now(),
+    });
+    for (const volume of result.volumes) {
+      await manager.update(BackupVolumeEntity, { backupId: backup.id, key: volume.key }, {
+        target: volume.target,
+        sizeBytes: volume.sizeBytes,
+        virtualSizeBytes: volume.virtualSizeBytes,
+        digest: volume.digest,
+        copiedInFull: volume.copiedInFull,
+      });
+      const own = { volumeId: volume.key, backupId: backup.id };
+      if (volume.deltaPath === '') await manager.delete(VolumeDeltaEntity, own);
+      else await manager.update(VolumeDeltaEntity, own, { path: volume.deltaPath, inode: volume.deltaInode, state: 'Present' });
+    }
+    // With merges still pending, the rows of the old deltas stay: the clean-up needs them.
+    if (outcome.outcome === 'AsAfter') await this.forgetMerged(manager, vm.id, operation, result);
+    if (backup.isolated) {
+      await manager.update(VmEntity, { id: vm.id }, { lastBackupAt: new Date(Number(result.frozenAtUnixMs)) });
+      return;
+    }
+    await manager.update(VmEntity, { id: vm.id }, {
+      headBackupId: backup.endOfChain ? null : backup.id,
+      chainEndedReason: backup.endOfChain ? `the backup "${backup.name}" was the end of its chain` : null,
+      lastBackupAt: new Date(Number(result.frozenAtUnixMs)),
+    });
+  }
+
+  private async forgetMerged(manager: EntityManager, vmId: string, operation: OperationEntity, result: TakeBackupResult): Promise<void> {
+    const command = commandFromJson(operation.request);
+    if (command.kind !== 'takeBackup') return;
+    const kept = new Set(result.volumes.map((volume) => volume.deltaPath));
+    const merged = command.request.volumes.flatMap((volume) => volume.mergeDeltaPaths).filter((path) => !kept.has(path));
+    if (merged.length > 0) await manager.delete(VolumeDeltaEntity, { vmId, path: In(merged) });
+  }
+
+  /** `leftovers`: its deltas and its folder may be there still; they are on record until a clean-up has seen to them. */
+  private async recordFailure(manager: EntityManager, backup: BackupEntity, error: ErrorData, warnings: readonly string[], leftovers: boolean): Promise<void> {
+    await manager.update(BackupEntity, { id: backup.id }, { state: 'Failed', error: error as object, warnings: [...warnings], leftoversOnStorage: leftovers, finishedAt: this.clock.now() });
+    await manager.delete(BackupVolumeEntity, { backupId: backup.id });
+    if (leftovers) await manager.update(VolumeDeltaEntity, { backupId: backup.id }, { state: 'Leftover' });
+    else await manager.delete(VolumeDeltaEntity, { backupId: backup.id });
+  }
+}
+
+function backupOf(manager: EntityManager, operation: OperationEntity): Promise<BackupEntity> {
+  return manager.findOneByOrFail(BackupEntity, { id: operation.backupId ?? '' });
+}
+
+function unknownError(operation: OperationEntity): ErrorData {
+  return new HoldfastError('BUG', 'The agent did not say why the backup failed.', { operationId: operation.id }).toData();
+}
+
+function toRequest(vm: VmEntity, backup: BackupEntity, plan: BackupPlan, storage: StorageEntity, freezeBudgetMs: number): TakeBackupRequest {
+  return {
+    storage: storageAccess(storage),
+    backupId: backup.id,
+    backupName: backup.name,
+    type: plan.decision.type === 'FULL' ? BackupType.BACKUP_TYPE_FULL : BackupType.BACKUP_TYPE_INCREMENTAL,
+    parentBackupId: plan.decision.parentId ?? '',
+    isolated: plan.decision.isolated,
+    endOfChain: plan.decision.endOfChain,
+    quiesce: QUIESCE[backup.quiesce],
+    freezeBudgetMs,
+    volumes: plan.volumes.map(({ key, target, activePath, newDeltaPath, parentDeltaPath, parentDeltaInode, mergeDeltaPaths, templatePath }) => ({
+      key,
+      target,
+      activePath,
+      newDeltaPath,
+      parentDeltaPath,
+      parentDeltaInode,
+      mergeDeltaPaths,
+      templatePath,
+    })),
+    coroutines: COROUTINES,
+    manifestNotes: {
+      ...(backup.description === '' ? {} : { description: backup.description }),
+      ...(plan.fullReason === undefined ? {} : { fullReason: plan.fullReason }),
+      ...(vm.accountId === null ? {} : { accountId: vm.accountId }),
+    },
+    vmSettings: vm.settings,
+  };
+}

@@ -1,0 +1,297 @@
+/**
+ * Takes one claimed operation to its end: plan, send, watch, re-attach, record. Owns the order of these and what is written
+ * when, so that it can be left at any point and taken up by another manager. Knows nothing of any kind's meaning.
+ */
+import { setTimeout } from 'node:timers/promises';
+import { Injectable } from '@nestjs/common';
+import { DataSource, type EntityManager } from 'typeorm';
+import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
+import { isUncertain } from '../agents/agent-errors.js';
+import type { AgentClient } from '../agents/agent-client.js';
+import type { AgentCommand, AgentOperation } from '../agents/agent-types.js';
+import { AgentsService } from '../agents/agents.service.js';
+import { commandFromJson, commandToJson } from '../agents/wire-mapping.js';
+import { Logger } from '../events/logger.js';
+import { lockVm } from '../inventory/vm-lookup.js';
+import { HostEntity } from '../persistence/entities/inventory.entities.js';
+import { OperationEntity } from '../persistence/entities/operation.entity.js';
+import { VmEntity } from '../persistence/entities/vm.entities.js';
+import { Clock } from '../platform/clock.js';
+import { SettingsService } from '../settings/settings.service.js';
+import type { OperationHandler, Preparation } from './operation-handler.js';
+import { OperationHandlers } from './operation-handlers.js';
+import { OperationQueue, type Claim } from './operation-queue.js';
+import { isFinished } from './operation-view.js';
+
+const WAIT_MS = 2000;
+const STREAM_PAUSE_MS = 200;
+const MAX_REPLANS = 3;
+
+/** What the runner tells a follower. */
+export interface FollowerSignals {
+  /** The lease is lost or the manager stops: leave it as it is. */
+  readonly stop: AbortSignal;
+  /** Somebody wants it cancelled. */
+  readonly cancel: AbortSignal;
+}
+
+@Injectable()
+export class OperationFollower {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly queue: OperationQueue,
+    private readonly handlers: OperationHandlers,
+    private readonly agents: AgentsService,
+    private readonly settings: SettingsService,
+    private readonly clock: Clock,
+    private readonly logger: Logger,
+  ) {}
+
+  /** Works until the operation is finished, given back, or `stop` fires. LeaseLost when another manager has it. */
+  async follow(operation: OperationEntity, claim: Claim, signals: FollowerSignals): Promise<void> {
+    const handler = this.handlers.of(operation.kind);
+    while (!signals.stop.aborted) {
+      const now = await this.dataSource.manager.findOneByOrFail(OperationEntity, { id: operation.id });
+      if (isFinished(now.state)) return;
+      if (now.request === null) {
+        if (!(await this.plan(now, claim, handler, signals))) return;
+        continue;
+      }
+      const host = await this.dataSource.manager.findOneBy(HostEntity, { id: now.hostId ?? '' });
+      if (host === null) return this.endLost(now, claim, handler, `its host ${now.hostId ?? ''} was deleted`);
+      try {
+        const agent = await this.agents.of(host);
+        const seen = now.accepted ? await this.reattach(now, agent) : await this.send(now, claim, agent);
+        if (seen === 'unknown') return await this.endLost(now, claim, handler, `the agent on host "${host.name}" does not know it any more`);
+        const finished = await this.watch(now, claim, agent, seen, signals);
+        if (finished === undefined) {
+          await pause(STREAM_PAUSE_MS, signals.stop);
+          continue;
+        }
+        if (this.isOutdated(finished.error, now)) {
+          await this.replan(now, claim, finished.error);
+          await this.forget(now, agent);
+          continue;
+        }
+        await this.end(now, claim, handler, finished);
+        await this.forget(now, agent);
+        return;
+      } catch (thrown) {
+        if (!(thrown instanceof HoldfastError)) throw thrown;
+        if (isUncertain(thrown)) {
+          await this.wait(now, claim, `the host "${host.name}": ${thrown.message}`, signals);
+        } else if (now.accepted) {
+          throw thrown;
+        } else if (this.isOutdated(thrown, now)) {
+          await this.replan(now, claim, thrown);
+        } else {
+          // The agent refused to begin: nothing has happened.
+          return this.endRefused(now, claim, handler, thrown);
+        }
+      }
+    }
+  }
+
+  /** Plans and stores the command. False when the operation is done with or given back. */
+  private async plan(operation: OperationEntity, claim: Claim, handler: OperationHandler, signals: FollowerSignals): Promise<boolean> {
+    if (signals.cancel.aborted || operation.cancelRequested) {
+      await this.endRefused(operation, claim, handler, new HoldfastError('CANCELLED', 'Cancelled before it began.', { operationId: operation.id }));
+      return false;
+    }
+    let prepared: Preparation;
+    try {
+      prepared = await handler.prepare(operation);
+    } catch (thrown) {
+      const error = HoldfastError.from(thrown);
+      if (isUncertain(error)) {
+        await this.queue.release(claim, error.message, WAIT_MS);
+      } else {
+        if (error.code === 'BUG') this.logger.error('planning failed', { operationId: operation.id, reason: (thrown as Error).stack });
+        await this.endRefused(operation, claim, handler, error);
+      }
+      return false;
+    }
+    switch (prepared.kind) {
+      case 'wait':
+        await this.queue.release(claim, prepared.reason, WAIT_MS);
+        return false;
+      case 'done':
+        await this.endLocally(operation, claim, prepared);
+        return false;
+      case 'send':
+        await this.store(operation, claim, prepared);
+        return true;
+    }
+  }
+
+  /** One transaction: new fencing token, intended paths, command. From here on the command is what is sent, whoever sends it. */
+  private async store(operation: OperationEntity, claim: Claim, prepared: Extract<Preparation, { kind: 'send' }>): Promise<void> {
+    await this.dataSource.transaction(async (manager) => {
+      const vm = await lockVm(manager, operation.vmId);
+      const fencingToken = vm.fencingToken + 1n;
+      await manager.update(VmEntity, { id: vm.id }, { fencingToken, activeOperationId: operation.id });
+      await prepared.record(manager, vm);
+      const timeout = await this.settings.resolve('backup.timeout', vm.zoneId, manager);
+      // A new plan is new work for the agent, which never acts twice for one id.
+      const agentOperationId = operation.replans === 0 ? operation.id : this.clock.newId();
+      const command = withHeader(prepared.command, { operationId: agentOperationId, vmUuid: vm.id, vmName: vm.name, fencingToken, timeoutSeconds: timeout });
+      await this.queue.write(manager, claim, {
+        hostId: prepared.hostId,
+        agentOperationId,
+        request: commandToJson(command),
+        accepted: false,
+        agentRevision: null,
+        waitingFor: null,
+      });
+    });
+  }
+
+  private async send(operation: OperationEntity, claim: Claim, agent: AgentClient): Promise<AgentOperation> {
+    const seen = await agent.start(commandFromJson(operation.request));
+    await this.queue.write(this.dataSource.manager, claim, { accepted: true, waitingFor: null, startedAt: operation.startedAt ?? this.clock.now() });
+    operation.accepted = true;
+    return seen;
+  }
+
+  private async reattach(operation: OperationEntity, agent: AgentClient): Promise<AgentOperation | 'unknown'> {
+    try {
+      return await agent.getOperation(operation.agentOperationId ?? operation.id);
+    } catch (error) {
+      if (error instanceof HoldfastError && error.code === 'NOT_FOUND') return 'unknown';
+      throw error;
+    }
+  }
+
+  /** Writes what the agent says until it is finished. Undefined: the stream ended early, look again. */
+  private async watch(operation: OperationEntity, claim: Claim, agent: AgentClient, first: AgentOperation, signals: FollowerSignals): Promise<AgentOperation | undefined> {
+    const agentId = operation.agentOperationId ?? operation.id;
+    const over = new AbortController();
+    const cancel = (): void => void agent.cancelOperation(agentId).catch((error: unknown) => this.logger.warn('a cancellation did not arrive', { operationId: operation.id, reason: String(error) }));
+    if (signals.cancel.aborted || operation.cancelRequested) cancel();
+    else signals.cancel.addEventListener('abort', cancel, { once: true });
+    try {
+      let written = operation.agentRevision ?? -1n;
+      if (operation.waitingFor !== null) await this.queue.write(this.dataSource.manager, claim, { waitingFor: null });
+      written = await this.writeSnapshot(claim, first, written);
+      if (isFinished(first.state)) return first;
+      for await (const seen of agent.watchOperation(agentId, AbortSignal.any([signals.stop, over.signal]))) {
+        if (isFinished(seen.state)) return seen;
+        written = await this.writeSnapshot(claim, seen, written);
+      }
+      return undefined;
+    } finally {
+      over.abort();
+      signals.cancel.removeEventListener('abort', cancel);
+    }
+  }
+
+  /** A snapshot that is not newer than what was written is dropped. A finished one is written by `end`, with what it means. */
+  private async writeSnapshot(claim: Claim, seen: AgentOperation, written: bigint): Promise<bigint> {
+    if (seen.revision <= written || isFinished(seen.state)) return written;
+    await this.queue.write(this.dataSource.manager, claim, {
+      state: seen.state,
+      steps: seen.steps,
+      progress: seen.progress,
+      warnings: [...seen.warnings],
+      agentRevision: seen.revision,
+      waitingFor: seen.state === 'Queued' ? 'a free place on the host' : null,
+    });
+    return seen.revision;
+  }
+
+  private isOutdated(error: { readonly code: ErrorData['code'] } | null, operation: OperationEntity): boolean {
+    return error?.code === 'PLAN_OUTDATED' && operation.replans < MAX_REPLANS && !operation.cancelRequested;
+  }
+
+  /** The VM was not as planned: forgets the plan, so that it is made again. */
+  private async replan(operation: OperationEntity, claim: Claim, error: ErrorData | null): Promise<void> {
+    this.logger.info('a plan was outdated', { operationId: operation.id, reason: error?.message ?? '' });
+    const fresh = { request: null, accepted: false, agentRevision: null, replans: operation.replans + 1, state: 'Queued' as const, steps: [], progress: [] };
+    await this.queue.write(this.dataSource.manager, claim, fresh);
+  }
+
+  private async end(operation: OperationEntity, claim: Claim, handler: OperationHandler, outcome: AgentOperation): Promise<void> {
+    await this.finish(operation, async (manager, vm) => {
+      await handler.applyOutcome(manager, operation, vm, outcome);
+      const plan = outcome.result?.kind === 'cleanupBackupError' ? outcome.result.value.plan : null;
+      await this.queue.write(manager, claim, {
+        state: outcome.state,
+        steps: outcome.steps,
+        progress: outcome.progress,
+        warnings: [...outcome.warnings],
+        error: outcome.error as object | null,
+        plan,
+        agentRevision: outcome.revision,
+        waitingFor: null,
+        finishedAt: this.clock.now(),
+      });
+    });
+  }
+
+  private async endRefused(operation: OperationEntity, claim: Claim, handler: OperationHandler, error: HoldfastError): Promise<void> {
+    await this.finish(operation, async (manager, vm) => {
+      await handler.applyRefusal(manager, operation, vm, error);
+      await this.writeEnd(manager, claim, error.code === 'CANCELLED' ? 'Cancelled' : 'Failed', error);
+    });
+  }
+
+  /** Said honestly: the agent has lost what it did. Nothing is known but what the disks show. */
+  private async endLost(operation: OperationEntity, claim: Claim, handler: OperationHandler, why: string): Promise<void> {
+    const error = new HoldfastError(
+      'INTERRUPTED',
+      `What came of operation ${operation.id} is not known: ${why}. The VM's disks are looked at and brought to rest by themselves.`,
+      { operationId: operation.id, hostId: operation.hostId ?? '' },
+    );
+    await this.finish(operation, async (manager, vm) => {
+      await handler.applyLoss(manager, operation, vm, error);
+      await this.writeEnd(manager, claim, 'Failed', error);
+    });
+  }
+
+  private async endLocally(operation: OperationEntity, claim: Claim, prepared: Extract<Preparation, { kind: 'done' }>): Promise<void> {
+    await this.finish(operation, async (manager, vm) => {
+      await prepared.record(manager, vm);
+      const now = this.clock.now();
+      await this.queue.write(manager, claim, { state: 'Succeeded', plan: [...prepared.plan], waitingFor: null, startedAt: now, finishedAt: now });
+    });
+  }
+
+  /** One transaction under the VM's lock: what the end means, the end itself, and the VM free again. */
+  private async finish(operation: OperationEntity, write: (manager: EntityManager, vm: VmEntity) => Promise<void>): Promise<void> {
+    await this.dataSource.transaction(async (manager) => {
+      const vm = await lockVm(manager, operation.vmId);
+      await write(manager, vm);
+      await manager.update(VmEntity, { id: vm.id, activeOperationId: operation.id }, { activeOperationId: null });
+    });
+    this.logger.info('operation finished', { operationId: operation.id, kind: operation.kind, vmId: operation.vmId });
+  }
+
+  private writeEnd(manager: EntityManager, claim: Claim, state: 'Failed' | 'Cancelled', error: HoldfastError): Promise<void> {
+    return this.queue.write(manager, claim, { state, error: error.toData() as object, waitingFor: null, finishedAt: this.clock.now() });
+  }
+
+  /** The journal may go. When the agent is not told it keeps it, which costs it a little room only. */
+  private async forget(operation: OperationEntity, agent: AgentClient): Promise<void> {
+    try {
+      await agent.forgetOperation(operation.agentOperationId ?? operation.id);
+      await this.dataSource.manager.update(OperationEntity, { id: operation.id }, { forgotten: true });
+    } catch (error) {
+      this.logger.warn('the agent was not told to forget an operation', { operationId: operation.id, reason: String(error) });
+    }
+  }
+
+  private async wait(operation: OperationEntity, claim: Claim, waitingFor: string, signals: FollowerSignals): Promise<void> {
+    if (operation.waitingFor !== waitingFor) await this.queue.write(this.dataSource.manager, claim, { waitingFor });
+    await pause(WAIT_MS, signals.stop);
+  }
+}
+
+function pause(milliseconds: number, stop: AbortSignal): Promise<void> {
+  return setTimeout(milliseconds, undefined, { signal: stop }).catch(() => undefined);
+}
+
+type Header = NonNullable<AgentCommand['request']['header']>;
+
+function withHeader(command: AgentCommand, header: Header): AgentCommand {
+  return { ...command, request: { ...command.request, header } } as AgentCommand;
+}

@@ -1,0 +1,26 @@
+/** Wires the queue of operations. Handlers register themselves from their own modules. */
+import { Global, Module } from '@nestjs/common';
+import { MANAGER_CONFIG, type ManagerConfig } from '../config/manager-config.js';
+import { SettingsModule } from '../settings/settings.module.js';
+import { OperationBus } from './operation-bus.js';
+import { OperationFollower } from './operation-follower.js';
+import { OperationHandlers } from './operation-handlers.js';
+import { LEASE_OPTIONS, OperationQueue } from './operation-queue.js';
+import { OperationRunner } from './operation-runner.js';
+import { OperationsService } from './operations.service.js';
+
+@Global()
+@Module({
+  imports: [SettingsModule],
+  providers: [
+    { provide: LEASE_OPTIONS, inject: [MANAGER_CONFIG], useFactory: (config: ManagerConfig) => ({ leaseMs: config.leaseSeconds * 1000 }) },
+    OperationQueue,
+    OperationBus,
+    OperationHandlers,
+    OperationFollower,
+    OperationRunner,
+    OperationsService,
+  ],
+  exports: [OperationsService, OperationQueue, OperationHandlers],
+})
+export class OperationsModule {}

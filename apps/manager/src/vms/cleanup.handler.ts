@@ -1,0 +1,145 @@
+/** CleanupBackupError: brings the disks of a VM to rest, after a failure or at the end of a chain. */
+import { Injectable } from '@nestjs/common';
+import { DataSource, In, type EntityManager } from 'typeorm';
+import type { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import type { AgentOperation } from '../agents/agent-types.js';
+import { commandFromJson } from '../agents/wire-mapping.js';
+import { hostProblem, requireHost } from '../inventory/host-lookup.js';
+import { VmRefresher } from '../inventory/vm-refresher.js';
+import type { OperationHandler, Preparation } from '../operations/operation-handler.js';
+import { OperationHandlers } from '../operations/operation-handlers.js';
+import { BackupEntity } from '../persistence/entities/backup.entities.js';
+import type { OperationEntity } from '../persistence/entities/operation.entity.js';
+import { StorageEntity } from '../persistence/entities/storage.entity.js';
+import { VmEntity, VolumeDeltaEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
+import { Clock } from '../platform/clock.js';
+import { storageAccess } from '../storage/storage-view.js';
+import { cleanupInputSchema, type CleanupInput } from './cleanup-input.js';
+import { planCleanup } from './plan-cleanup.js';
+import { markMergePending, markOk, recordProtection } from './protection.js';
+
+@Injectable()
+export class CleanupHandler implements OperationHandler {
+  readonly kind = 'CleanupBackupError';
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly refresher: VmRefresher,
+    private readonly clock: Clock,
+    handlers: OperationHandlers,
+  ) {
+    handlers.register(this);
+  }
+
+  async prepare(operation: OperationEntity): Promise<Preparation> {
+    const manager = this.dataSource.manager;
+    const input = cleanupInputSchema.parse(operation.input);
+    const known = await manager.findOneByOrFail(VmEntity, { id: operation.vmId });
+    if (known.powerState === 'Gone' || known.hostId === null) return this.withoutVm(input, known);
+    const problem = hostProblem(await requireHost(manager, known.hostId));
+    if (problem !== undefined) return { kind: 'wait', reason: problem.message };
+    const vm = await this.refresher.refresh(known);
+    if (vm.powerState === 'Gone') return this.withoutVm(input, vm);
+
+    const plan = planCleanup({
+      purpose: input.purpose,
+      headBackupId: vm.headBackupId,
+      volumes: await manager.findBy(VolumeEntity, { vmId: vm.id }),
+      deltas: await manager.findBy(VolumeDeltaEntity, { vmId: vm.id }),
+      unpublished: await manager.find(BackupEntity, { select: { id: true, storageId: true }, where: { vmId: vm.id, leftoversOnStorage: true }, order: { seq: 'ASC' } }),
+    });
+    const nothing = plan.volumes.length === 0 && plan.unusedDeltaPaths.length === 0 && plan.unpublishedBackupIds.length === 0;
+    if (nothing && input.purpose === 'end-chain' && vm.protectionState === 'Ok') {
+      return {
+        kind: 'done',
+        plan: [`nothing is to be merged: no disk of "${vm.name}" has a delta of a backup`],
+        record: async (tx) => {
+          if (!input.dryRun) await endChain(tx, vm.id, input.reason);
+        },
+      };
+    }
+    const storage = plan.storageId === undefined ? undefined : await manager.findOneByOrFail(StorageEntity, { id: plan.storageId });
+    return {
+      kind: 'send',
+      hostId: known.hostId,
+      command: {
+        kind: 'cleanupBackupError',
+        request: {
+          volumes: plan.volumes.map(({ target, deltaPaths }) => ({ target, deltaPaths })),
+          storage: storage === undefined ? undefined : storageAccess(storage),
+          unpublishedBackupIds: plan.unpublishedBackupIds,
+          unusedDeltaPaths: plan.unusedDeltaPaths,
+          dryRun: input.dryRun,
+        },
+      },
+      record: async () => {},
+    };
+  }
+
+  async applyOutcome(manager: EntityManager, operation: OperationEntity, vm: VmEntity, outcome: AgentOperation): Promise<void> {
+    const input = cleanupInputSchema.parse(operation.input);
+    if (input.dryRun) return;
+    if (outcome.state !== 'Succeeded') {
+      await this.recordUndone(manager, vm, input, outcome.error);
+      const changed = outcome.outcome === 'AsBefore' || outcome.outcome === 'AsAfter' ? undefined : outcome.outcome;
+      if (changed !== undefined) await recordProtection(manager, await reread(manager, vm), changed, outcome.error, this.clock.now());
+      return;
+    }
+    const command = commandFromJson(operation.request);
+    if (command.kind !== 'cleanupBackupError') return;
+    const { volumes, unusedDeltaPaths, unpublishedBackupIds } = command.request;
+    const settled = [...volumes.flatMap((volume) => volume.deltaPaths), ...unusedDeltaPaths];
+    if (outcome.outcome !== 'MergePending' && settled.length > 0) await manager.delete(VolumeDeltaEntity, { vmId: vm.id, path: In(settled) });
+    if (unpublishedBackupIds.length > 0) await manager.update(BackupEntity, { id: In(unpublishedBackupIds) }, { leftoversOnStorage: false });
+    if (input.purpose === 'end-chain') await endChain(manager, vm.id, input.reason);
+    // What was asked for is done: the chain is as after it, however the agent calls a chain that needed nothing.
+    const seen = outcome.outcome === 'AsBefore' ? 'AsAfter' : outcome.outcome;
+    if (seen === 'AsAfter') await markOk(manager, vm.id);
+    await recordProtection(manager, await reread(manager, vm), seen, outcome.error, this.clock.now());
+  }
+
+  async applyRefusal(manager: EntityManager, operation: OperationEntity, vm: VmEntity, error: HoldfastError): Promise<void> {
+    const input = cleanupInputSchema.parse(operation.input);
+    if (!input.dryRun) await this.recordUndone(manager, vm, input, error.toData());
+  }
+
+  async applyLoss(manager: EntityManager, operation: OperationEntity, vm: VmEntity, error: HoldfastError): Promise<void> {
+    const input = cleanupInputSchema.parse(operation.input);
+    if (input.dryRun) return;
+    await this.recordUndone(manager, vm, input, error.toData());
+    await recordProtection(manager, await reread(manager, vm), 'Unknown', error.toData(), this.clock.now());
+  }
+
+  /** The chain of a VM without an offering must end all the same: it is ended on record, and the reconciler merges. */
+  private async recordUndone(manager: EntityManager, vm: VmEntity, input: CleanupInput, error: AgentOperation['error']): Promise<void> {
+    if (input.purpose !== 'end-chain' || vm.offeringId !== null) return;
+    await manager.update(VmEntity, { id: vm.id }, { headBackupId: null, chainEndedReason: input.reason });
+    if (await manager.existsBy(VolumeDeltaEntity, { vmId: vm.id })) await markMergePending(manager, vm, error, this.clock.now());
+  }
+
+  /** No host has the VM: there are no disks to bring to rest. */
+  private withoutVm(input: CleanupInput, vm: VmEntity): Preparation {
+    return {
+      kind: 'done',
+      plan: [`no host knows the VM "${vm.name}" any more: its chain is ended on record only`],
+      record: async (manager) => {
+        if (input.dryRun) return;
+        await manager.delete(VolumeDeltaEntity, { vmId: vm.id });
+        await endChain(manager, vm.id, input.reason === '' ? 'no host knew the VM any more' : input.reason);
+        await markOk(manager, vm.id);
+      },
+    };
+  }
+}
+
+async function reread(manager: EntityManager, vm: VmEntity): Promise<VmEntity> {
+  return manager.findOneByOrFail(VmEntity, { id: vm.id });
+}
+
+/** No backup continues the chain any more. */
+async function endChain(manager: EntityManager, vmId: string, reason: string): Promise<void> {
+  const vm = await manager.findOneByOrFail(VmEntity, { id: vmId });
+  if (vm.headBackupId === null) return;
+  await manager.update(BackupEntity, { id: vm.headBackupId }, { endOfChain: true });
+  await manager.update(VmEntity, { id: vmId }, { headBackupId: null, chainEndedReason: reason });
+}
