@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** holdfast-agent: the command line of the agent. Owns verbs and options; what they do is loaded when it is wanted. */
+import './small-memory.js';
 import { hostname } from 'node:os';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { Command } from 'commander';

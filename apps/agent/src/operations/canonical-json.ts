@@ -19,8 +19,7 @@ export function canonicalJson(value: Json): string {
  */
 export function paramsHash(request: Json): string {
   const { header, ...rest } = request as { readonly [key: string]: Json };
-  const { fencingToken: _token, ...headerRest } = header as { readonly [key: string]: Json };
   return createHash('sha256')
-    .update(canonicalJson({ header: headerRest, ...rest }))
+    .update(canonicalJson({ ...rest, header: { ...(header as { readonly [key: string]: Json }), fencingToken: undefined } }))
     .digest('hex');
 }
