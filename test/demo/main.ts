@@ -153,7 +153,7 @@ async function demo(): Promise<void> {
 
   await reporter.act('Destroy the content of both disks', async () => {
     for (const target of ['vda', 'vdb']) {
-      await vm.mustShell(`umount /mnt/${target} && dd if=/dev/urandom of=/dev/${target} bs=1M count=128 conv=fsync 2>/dev/null`);
+      await vm.mustShell(`umount /mnt/${target} && dd if=/dev/urandom of=/dev/${target} bs=1M count=24 conv=fsync 2>/dev/null`);
     }
     const mount = await vm.shell('mount -t ext4 /dev/vda /mnt/vda');
     assert.notEqual(mount.exitCode, 0, 'nothing can be mounted any more');

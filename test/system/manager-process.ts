@@ -150,7 +150,7 @@ export class ManagerProcess {
   }
 
   private async firstKey(): Promise<string> {
-    return (await readFile(await this.findInData(/first.*key/), 'utf8')).trim();
+    return (await readFile(join(this.dataDir, 'admin.key'), 'utf8')).trim();
   }
 
   private async caPem(): Promise<string> {
