@@ -10,7 +10,9 @@ export function toHoldfastError(thrown: unknown, reference: string): HoldfastErr
   if (thrown instanceof HoldfastError) {
     if (thrown.code !== 'BUG') return thrown;
   } else if (thrown instanceof HttpException) {
-    return fromHttp(thrown);
+    return fromHttp(thrown.getStatus(), thrown.message, thrown);
+  } else if (isClientError(thrown)) {
+    return fromHttp(thrown.status, thrown.message, thrown);
   }
   return new HoldfastError(
     'BUG',
@@ -21,13 +23,16 @@ export function toHoldfastError(thrown: unknown, reference: string): HoldfastErr
 }
 
 /** What Nest and the body parser throw before a route is reached. */
-function fromHttp(exception: HttpException): HoldfastError {
-  const status = exception.getStatus();
+function fromHttp(status: number, message: string, cause: unknown): HoldfastError {
   if (status === 404 || status === 405)
-    return new HoldfastError(
-      'NOT_FOUND',
-      `There is no such route: ${exception.message.replace(/^Cannot /, '')}. /api/docs lists them.`,
-    );
+    return new HoldfastError('NOT_FOUND', `There is no such route: ${message.replace(/^Cannot /, '')}. /api/docs lists them.`);
   if (status === 413) return new HoldfastError('INVALID_INPUT', 'The request body is too large.');
-  return new HoldfastError('INVALID_INPUT', `The request cannot be read: ${exception.message}`, {}, { cause: exception });
+  return new HoldfastError('INVALID_INPUT', `The request cannot be read: ${message}`, {}, { cause });
+}
+
+/** The form of the body parser's errors: a status of the 400s, and a message that may be shown. */
+function isClientError(thrown: unknown): thrown is { status: number; message: string } {
+  if (typeof thrown !== 'object' || thrown === null || !('status' in thrown) || !('expose' in thrown) || !('message' in thrown))
+    return false;
+  return thrown.expose === true && typeof thrown.status === 'number' && thrown.status >= 400 && thrown.status < 500;
 }

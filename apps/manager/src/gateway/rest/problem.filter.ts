@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Catch, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { Logger } from '../../events/logger.js';
 import { toHoldfastError } from '../errors/to-holdfast-error.js';
-import { problemOf, PROBLEM_TYPE } from './problem.js';
+import { answerProblem, pathOf } from './answer-problem.js';
 
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
@@ -13,7 +13,7 @@ export class ProblemFilter implements ExceptionFilter {
   catch(thrown: unknown, host: ArgumentsHost): void {
     const request = host.switchToHttp().getRequest<IncomingMessage & { originalUrl?: string }>();
     const response = host.switchToHttp().getResponse<ServerResponse>();
-    const path = (request.originalUrl ?? request.url ?? '').split('?')[0] ?? '';
+    const path = pathOf(request);
     const reference = randomUUID();
     const error = toHoldfastError(thrown, reference);
     if (error.code === 'BUG') {
@@ -25,12 +25,6 @@ export class ProblemFilter implements ExceptionFilter {
       response.destroy();
       return;
     }
-    const body = JSON.stringify(problemOf(error, path));
-    response.statusCode = error.facts.http;
-    response.setHeader('content-type', PROBLEM_TYPE);
-    response.setHeader('cache-control', 'no-store');
-    if (error.facts.http === 401) response.setHeader('www-authenticate', 'Bearer realm="holdfast"');
-    if (error.facts.http === 503) response.setHeader('retry-after', '5');
-    response.end(body);
+    answerProblem(request, response, error);
   }
 }
