@@ -39,7 +39,8 @@ const keepingLog: Log = {
   warn: (message, fields) => void lines.push(`warn ${message} ${text(fields)}`),
   error: (message, fields) => void lines.push(`error ${message} ${text(fields)}`),
 };
-const text = (fields: unknown): string => JSON.stringify(fields, (_key, value: unknown) => (typeof value === 'bigint' ? String(value) : value));
+const text = (fields: unknown): string =>
+  JSON.stringify(fields, (_key, value: unknown) => (typeof value === 'bigint' ? String(value) : value));
 
 export class CommandRig {
   private token = 0n;
@@ -71,7 +72,12 @@ export class CommandRig {
         ...{ hypervisor, images, files, storages, duties, clock },
         ...{ primaryPools: [host.dir], hostname: host.name, agentVersion: 'test' },
       }),
-      ...{ maxConcurrentOperations: 0, breakpoints: noBreakpoints, undoPatienceMs: 60_000, backoff: { firstMs: 100, mostMs: 1_000 } },
+      ...{
+        maxConcurrentOperations: 0,
+        breakpoints: noBreakpoints,
+        undoPatienceMs: 60_000,
+        backoff: { firstMs: 100, mostMs: 1_000 },
+      },
       ...{ clock, log },
     });
     await runner.recover();
@@ -92,7 +98,9 @@ export class CommandRig {
   async run<Result>(kind: OperationKindName, request: AnyRequest): Promise<Result> {
     const view = await this.end(kind, request);
     if (view.state !== 'Succeeded' || view.vmOutcome !== 'AsAfter') {
-      throw new Error(`${kind} ${view.state} ${view.vmOutcome}: ${text(view.error)} ${text(view.warnings)}\n${lines.slice(-30).join('\n')}`);
+      throw new Error(
+        `${kind} ${view.state} ${view.vmOutcome}: ${text(view.error)} ${text(view.warnings)}\n${lines.slice(-30).join('\n')}`,
+      );
     }
     return bigintJson<Result>().decode(view.result ?? null);
   }
@@ -132,13 +140,30 @@ export class CommandRig {
     return {
       ...{ header: this.header(), storage: this.storage, backupId, backupName: 'b', type: incremental ? 'INCREMENTAL' : 'FULL' },
       ...(incremental ? { parentBackupId: parent.id } : {}),
-      ...{ isolated: false, endOfChain: false, quiesce: 'no', freezeBudgetMs: 10_000, volumes, coroutines: 8, notes: {}, vmSettings: {} },
+      ...{
+        isolated: false,
+        endOfChain: false,
+        quiesce: 'no',
+        freezeBudgetMs: 10_000,
+        volumes,
+        coroutines: 8,
+        notes: {},
+        vmSettings: {},
+      },
       ...wish,
     };
   }
 
   restoreRequest(backupId: string, volumes: RestoreBackupRequest['volumes']): RestoreBackupRequest {
-    return { header: this.header(), storage: this.storage, backupId, volumes, mergeVolumes: [], coroutines: 8, acceptDamaged: false };
+    return {
+      header: this.header(),
+      storage: this.storage,
+      backupId,
+      volumes,
+      mergeVolumes: [],
+      coroutines: 8,
+      acceptDamaged: false,
+    };
   }
 
   /** Absolute path of a volume's file in a backup. */

@@ -82,7 +82,17 @@ describe('the commands of the agent on a real VM', () => {
 
   it('takes an incremental backup over a foreign snapshot and merges the parent delta alone', async () => {
     await write('two');
-    await host.virsh('snapshot-create-as', vm.uuid, '--disk-only', '--atomic', '--no-metadata', '--diskspec', `vda,file=${vm.dir}/foreign.qcow2`, '--diskspec', 'vdb,snapshot=no');
+    await host.virsh(
+      'snapshot-create-as',
+      vm.uuid,
+      '--disk-only',
+      '--atomic',
+      '--no-metadata',
+      '--diskspec',
+      `vda,file=${vm.dir}/foreign.qcow2`,
+      '--diskspec',
+      'vdb,snapshot=no',
+    );
     secondContent = await write('three');
     second = await backup(full, secondContent);
     // vol ← foreign ← delta, and vol ← delta.

@@ -65,7 +65,11 @@ export class StepRepair {
   async run(): Promise<string[]> {
     const known = await this.look();
     const astray = await this.astray(known);
-    if (astray.length === 0) return [];
+    if (astray.length === 0) {
+      // An earlier run may have died between the last definition and this.
+      if (isPausedBehindLibvirt(known.state) && (await this.status()) === 'paused') await this.qmp.execute('cont');
+      return [];
+    }
     const persistent = known.persistent !== undefined;
     const open = astray.filter((disk) => !disk.pivoted);
     this.ports.log.warn('bringing QEMU back in step with libvirt', { vm: this.uuid, disks: astray });
@@ -73,7 +77,7 @@ export class StepRepair {
     for (const disk of open) await this.startCommit(disk);
     await this.untilReady(open);
     const stoppedBefore = isPausedBehindLibvirt(known.state);
-    const stop = await this.isRunning();
+    const stop = (await this.status()) === 'running';
     try {
       if (stop) await this.qmp.execute('stop');
       await this.pivot(open);
@@ -239,8 +243,8 @@ export class StepRepair {
     return new Map((await this.qmp.execute<BlockJobInfo[]>('query-block-jobs')).map((job) => [job.device, job]));
   }
 
-  private async isRunning(): Promise<boolean> {
-    return (await this.qmp.execute<{ running: boolean }>('query-status')).running;
+  private async status(): Promise<string> {
+    return (await this.qmp.execute<{ status: string }>('query-status')).status;
   }
 
   private failed(disk: Astray | undefined, what: string): HoldfastError {

@@ -1,28 +1,33 @@
 /**
  * Asks QEMU's image locks who has a file open, without ever writing to it. Owns the probes and nothing else.
  *
- * The probes open the file as raw bytes: opening a qcow2 image read-write as qcow2 already changes it (it marks persistent
- * bitmaps as in use), opening its bytes changes nothing, and the locks are those of the file, not of the format.
+ * The write probe opens the file as raw bytes: opening a qcow2 image read-write as qcow2 already changes it (it marks
+ * persistent bitmaps as in use), opening its bytes changes nothing, and the locks are those of the file. The read probe
+ * opens read-only in the image's own format, because a qcow2 reader does not tolerate a writer and a raw reader does.
  */
+import type { ImageFormat } from '@holdfast/shared/chain/observed-domain.js';
 import type { ToolRunner } from '../process/tool-runner.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { demandAbsolute } from './file-facts.js';
 
 const DEADLINE_MS = 20_000;
 
-/** Which opening the locks are asked about. */
-export type LockProbe = 'write' | 'read';
+/** An opening that the locks are asked about. */
+export type LockProbe =
+  | { readonly path: string; readonly for: 'write' }
+  | { readonly path: string; readonly for: 'read'; readonly format: ImageFormat };
 
 /**
- * True when an opening for `probe` is refused by the lock alone. `write`: any QEMU or tool has the file open, as an active
- * disk, a backing file or a reader. `read`: somebody writes to it. TOOL_FAILED when the file cannot be opened at all.
+ * True when the opening is refused by a lock alone. For writing: any QEMU or tool has the file open, as an active disk, a
+ * backing file or a reader. For reading: somebody writes to it. TOOL_FAILED when the file cannot be opened at all.
  */
-export async function isLockedFor(tools: ToolRunner, path: string, probe: LockProbe): Promise<boolean> {
-  demandAbsolute(path);
-  const withLock = await open(tools, path, probe, 'on');
+export async function isLockedFor(tools: ToolRunner, probe: LockProbe): Promise<boolean> {
+  demandAbsolute(probe.path);
+  const withLock = await open(tools, probe, 'on');
   if (withLock.exitCode === 0) return false;
-  const withoutLock = await open(tools, path, probe, 'off');
+  const withoutLock = await open(tools, probe, 'off');
   if (withoutLock.exitCode === 0) return true;
+  const { path } = probe;
   throw new HoldfastError('TOOL_FAILED', `The locks of ${path} cannot be asked: ${withoutLock.stderr.trim()}`, {
     tool: 'qemu-io',
     path,
@@ -31,7 +36,9 @@ export async function isLockedFor(tools: ToolRunner, path: string, probe: LockPr
   });
 }
 
-function open(tools: ToolRunner, path: string, probe: LockProbe, locking: 'on' | 'off') {
-  const name = `json:${JSON.stringify({ driver: 'raw', file: { driver: 'file', filename: path, locking } })}`;
-  return tools.run('qemu-io', [...(probe === 'read' ? ['-r'] : []), '-c', 'quit', name], { deadlineMs: DEADLINE_MS });
+function open(tools: ToolRunner, probe: LockProbe, locking: 'on' | 'off') {
+  const driver = probe.for === 'write' ? 'raw' : probe.format;
+  const layerAlone = driver === 'qcow2' ? { backing: null } : {};
+  const name = `json:${JSON.stringify({ driver, ...layerAlone, file: { driver: 'file', filename: probe.path, locking } })}`;
+  return tools.run('qemu-io', [...(probe.for === 'read' ? ['-r'] : []), '-c', 'quit', name], { deadlineMs: DEADLINE_MS });
 }

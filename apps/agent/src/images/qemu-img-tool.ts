@@ -17,12 +17,6 @@ const QUICK_MS = 30_000;
 const LONG_MS = 7 * 24 * 3600 * 1000;
 const MAX_LAYERS = 256;
 
-/** Files whose locks explain a failed call, and the opening that the call needed. */
-interface Touched {
-  readonly path: string;
-  readonly probe: LockProbe;
-}
-
 export class QemuImgTool implements ImageTool {
   private readonly tools: ToolRunner;
   private readonly log: Log;
@@ -73,15 +67,13 @@ export class QemuImgTool implements ImageTool {
    * tool reads it. Nothing is written, whatever the format.
    */
   async isLocked(path: string, _format: ImageFormat): Promise<boolean> {
-    return isLockedFor(this.tools, path, 'write');
+    return isLockedFor(this.tools, { path, for: 'write' });
   }
 
   async create(path: string, sizeBytes: bigint, backing?: { name: string; format: ImageFormat }): Promise<void> {
     await this.claimName(path);
     const backingArgs = backing === undefined ? [] : ['-b', backing.name, '-F', backing.format];
-    await this.call(['create', '-q', '-f', 'qcow2', ...backingArgs, path, String(sizeBytes)], QUICK_MS, [
-      { path, probe: 'write' },
-    ]);
+    await this.call(['create', '-q', '-f', 'qcow2', ...backingArgs, path, String(sizeBytes)], QUICK_MS, [{ path, for: 'write' }]);
   }
 
   async flatten(wish: CopyWish): Promise<void> {
@@ -91,7 +83,7 @@ export class QemuImgTool implements ImageTool {
     await this.long(
       ['convert', '-p', '-f', sourceFormat, '-O', 'qcow2', '-t', 'writeback', ...parallel(wish), sourcePath, targetPath],
       wish,
-      async () => [...(await this.readersOf(sourcePath, sourceFormat)), { path: targetPath, probe: 'write' }],
+      async () => [...(await this.readersOf(sourcePath, sourceFormat)), { path: targetPath, for: 'write' }],
     );
   }
 
@@ -110,13 +102,13 @@ export class QemuImgTool implements ImageTool {
     await this.long(
       ['convert', '-p', '-f', sourceFormat, '-O', 'qcow2', '-t', 'writeback', ...parallel(wish), ...base, sourcePath, targetPath],
       wish,
-      async () => [...(await this.readersOf(sourcePath, sourceFormat)), { path: targetPath, probe: 'write' }],
+      async () => [...(await this.readersOf(sourcePath, sourceFormat)), { path: targetPath, for: 'write' }],
     );
   }
 
   async check(path: string): Promise<void> {
     demandAbsolute(path);
-    await this.call(['check', '-q', '-f', 'qcow2', path], LONG_MS, [{ path, probe: 'read' }]);
+    await this.call(['check', '-q', '-f', 'qcow2', path], LONG_MS, [{ path, for: 'read', format: 'qcow2' }]);
   }
 
   async commit(top: string, base: string, call: LongCall = {}): Promise<void> {
@@ -129,15 +121,15 @@ export class QemuImgTool implements ImageTool {
       );
     }
     await this.long(['commit', '-p', '-d', '-f', 'qcow2', '-t', 'writeback', top], call, async () => [
-      { path: top, probe: 'write' },
-      { path: base, probe: 'write' },
+      { path: top, for: 'write' },
+      { path: base, for: 'write' },
     ]);
   }
 
   async repoint(path: string, backing: { name: string; format: ImageFormat } | undefined): Promise<void> {
     demandAbsolute(path);
     const target = backing === undefined ? ['-b', ''] : ['-b', backing.name, '-F', backing.format];
-    await this.call(['rebase', '-u', '-f', 'qcow2', '-t', 'writethrough', ...target, path], QUICK_MS, [{ path, probe: 'write' }]);
+    await this.call(['rebase', '-u', '-f', 'qcow2', '-t', 'writethrough', ...target, path], QUICK_MS, [{ path, for: 'write' }]);
     const after = await this.info(path, 'qcow2');
     if (after.backingName !== backing?.name || after.backingFormat !== backing?.format) {
       throw new HoldfastError(
@@ -213,14 +205,14 @@ export class QemuImgTool implements ImageTool {
     return identity !== undefined && identity === facts.get(b)?.identity;
   }
 
-  private async long(args: readonly string[], call: LongCall, touched: () => Promise<Touched[]>): Promise<void> {
+  private async long(args: readonly string[], call: LongCall, touched: () => Promise<LockProbe[]>): Promise<void> {
     this.log.debug('qemu-img starts', { args });
     const answer = await this.tools.run('qemu-img', args, longCall(call));
     if (answer.exitCode !== 0) throw await this.explain(args, answer, await touched());
     call.onProgress?.(1);
   }
 
-  private async call(args: readonly string[], deadlineMs: number, touched: readonly Touched[]): Promise<void> {
+  private async call(args: readonly string[], deadlineMs: number, touched: readonly LockProbe[]): Promise<void> {
     const answer = await this.tools.run('qemu-img', args, { deadlineMs });
     if (answer.exitCode !== 0) throw await this.explain(args, answer, touched);
   }
@@ -229,17 +221,17 @@ export class QemuImgTool implements ImageTool {
   private async explain(
     args: readonly string[],
     answer: { exitCode: number; stderr: string },
-    touched: readonly Touched[],
+    touched: readonly LockProbe[],
   ): Promise<HoldfastError> {
-    for (const { path, probe } of touched) {
+    for (const probe of touched) {
       // A probe that cannot be made leaves the plain failure, which says more than the probe's.
-      const locked = await isLockedFor(this.tools, path, probe).catch(() => false);
+      const locked = await isLockedFor(this.tools, probe).catch(() => false);
       if (locked) {
         return new HoldfastError(
           'IMAGE_LOCKED',
-          `${path} is in use by another process, so qemu-img ${args[0]} was refused. Try again when it is free.`,
+          `${probe.path} is in use by another process, so qemu-img ${args[0]} was refused. Try again when it is free.`,
           {
-            path,
+            path: probe.path,
             tool: 'qemu-img',
             exitCode: String(answer.exitCode),
             stderr: answer.stderr.slice(-2000),
@@ -250,11 +242,11 @@ export class QemuImgTool implements ImageTool {
     return toolFailed(args, answer);
   }
 
-  private async readersOf(path: string, format: ImageFormat): Promise<Touched[]> {
-    const touched: Touched[] = [];
+  private async readersOf(path: string, format: ImageFormat): Promise<LockProbe[]> {
+    const touched: LockProbe[] = [];
     let next: { path: string; format: ImageFormat } | undefined = { path, format };
     while (next !== undefined && touched.length < MAX_LAYERS) {
-      touched.push({ path: next.path, probe: 'read' });
+      touched.push({ path: next.path, for: 'read', format: next.format });
       const info: ImageInfo | undefined = await this.info(next.path, next.format).catch(() => undefined);
       next =
         info?.backingPath === undefined || info.backingFormat === undefined
