@@ -5,7 +5,9 @@ import type { Log } from '../operations/command.js';
 /** A log at this level and above. */
 export function winstonLog(level: 'error' | 'warn' | 'info' | 'debug', form: 'json' | 'text'): Log {
   const { combine, timestamp, json, printf } = winston.format;
-  const text = printf(({ timestamp: time, level: of, message, ...fields }) => `${String(time)} ${of} ${String(message)} ${asJson(fields)}`);
+  const text = printf(
+    ({ timestamp: time, level: of, message, ...fields }) => `${String(time)} ${of} ${String(message)} ${asJson(fields)}`,
+  );
   const logger = winston.createLogger({
     level,
     format: combine(timestamp(), form === 'json' ? json({ replacer: bigintAsText }) : text),
