@@ -109,6 +109,5 @@ function showError(error: unknown, json: boolean, io: CliIo): number {
     return exitCode;
   }
   io.err(`holdfast: ${printable(message)} [${code}]\n`);
-  for (const issue of details.issues ?? []) io.err(`  ${printable(issue.path || 'input')}: ${printable(issue.message)}\n`);
   return exitCode;
 }

@@ -1,9 +1,10 @@
 /** Opens both doors of a manager over TLS. Owns the choice of their certificate and how they listen and close. */
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import https from 'node:https';
 import type { RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { ServerCredentials } from '@grpc/grpc-js';
 import type { INestApplication } from '@nestjs/common';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
@@ -11,6 +12,9 @@ import { CertificateAuthority, type KeyAndCertificate } from '../certificates/ce
 import { MANAGER_CONFIG, splitListen, type ManagerConfig } from '../config/manager-config.js';
 import { ManagerGrpcServer } from './grpc/manager-grpc-server.js';
 import { configureRest } from './rest/configure-rest.js';
+
+/** In the data folder, for everybody to read: the CA's certificate, which callers of the doors trust. */
+export const CA_FILE = 'ca.crt';
 
 export interface Doors {
   readonly restPort: number;
@@ -28,7 +32,9 @@ export async function startDoors(app: INestApplication): Promise<Doors> {
   const config = app.get<ManagerConfig>(MANAGER_CONFIG);
   configureRest(app);
   await app.init();
-  const { keyPem, certificatePem } = await doorCertificate(config, app.get(CertificateAuthority));
+  const authority = app.get(CertificateAuthority);
+  await writeFile(join(config.dataDir, CA_FILE), authority.certificatePem, { mode: 0o644 });
+  const { keyPem, certificatePem } = await doorCertificate(config, authority);
   const rest = splitListen(config.rest.listen);
   const server = https.createServer(
     { key: keyPem, cert: certificatePem, minVersion: 'TLSv1.2' },

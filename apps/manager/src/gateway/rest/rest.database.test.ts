@@ -149,6 +149,7 @@ describe('input that is refused', () => {
   test('an id that is no id is refused, an unknown one is not found, each named', async () => {
     const bad = await admin('GET', '/vms/not-an-id');
     expectProblem(bad, 400, 'INVALID_INPUT');
+    expect(bad.body['issues']).toEqual([{ path: 'id', message: 'Invalid UUID' }]);
     for (const path of ['/zones', '/hosts', '/vms', '/backups', '/operations', '/secondary-storages', '/backup-offerings']) {
       const answer = await admin('GET', `${path}/${UNKNOWN}`);
       expectProblem(answer, 404, 'NOT_FOUND');

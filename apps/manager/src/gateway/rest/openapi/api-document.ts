@@ -30,11 +30,8 @@ export const NAMED_SCHEMAS = {
 type JsonSchema = Record<string, unknown>;
 
 function jsonSchemaOf(schema: z.ZodType, io: 'input' | 'output'): JsonSchema {
-  const { $schema: _dialect, ...shape } = z.toJSONSchema(schema, {
-    io,
-    target: 'openapi-3.0',
-    unrepresentable: 'any',
-  }) as JsonSchema;
+  const shape = z.toJSONSchema(schema, { io, target: 'openapi-3.0', unrepresentable: 'any' }) as JsonSchema;
+  delete shape['$schema'];
   return shape;
 }
 
