@@ -20,7 +20,7 @@ export npm_config_update_notifier := false
 JEST := node --experimental-vm-modules --no-warnings node_modules/jest/bin/jest.js
 
 .PHONY: help toolchain install system build gen gen-check lint format typecheck test test-unit test-database test-host \
-	test-system demo acceptance crash bench clean-testbed clean
+	test-system demo acceptance crash bench install-manager install-agent install-cli clean-testbed clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,9 @@ crash: build system ## Kill everything at every step, then check content; CASES=
 bench: build ## Compare with the floor and with virtnbdbackup; JSON=FILE also writes the numbers
 	tools/install-system.sh --bench
 	node --enable-source-maps test/dist/bench/main.js
+
+install-manager install-agent install-cli: build ## Install a program of this checkout on this machine (root); DESTDIR=… for packages
+	deploy/install.sh $(@:install-%=%)
 
 clean-testbed: build ## Remove what interrupted runs left behind
 	node test/dist/testbed/cleanup.js
