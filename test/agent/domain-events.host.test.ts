@@ -46,4 +46,5 @@ it('hints at what happens to domains, comes back after a death of libvirtd, and 
   });
   events.stop();
   await waitUntil('the listener has ended', async () => (await listeners()) === 0);
+  expect(hints).toBeGreaterThan(0);
 });

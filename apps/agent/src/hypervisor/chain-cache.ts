@@ -2,7 +2,9 @@
  * Chains of stopped disks for the inventory, without reading headers that have not changed. Owns what was read last and the
  * facts of the files it was read from. Never used for work on a chain: that looks for itself.
  */
+import { dirname } from 'node:path';
 import type { ImageFormat, ObservedLayer } from '@holdfast/shared/chain/observed-domain.js';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { fileFacts, type FileFacts } from '../images/file-facts.js';
 import type { ImageTool } from '../images/image-tool.js';
 import type { ToolRunner } from '../process/tool-runner.js';
@@ -33,12 +35,18 @@ export class ChainCache {
     roots: readonly string[],
   ): Promise<Map<string, readonly ObservedLayer[] | Error>> {
     const kept = disks.flatMap((disk) => this.entries.get(key(disk, roots))?.layers.map((layer) => layer.path) ?? []);
-    const facts = await this.factsOf([...new Set([...disks.map((disk) => disk.path), ...kept])]);
+    const { facts, silent } = await this.look([...new Set([...disks.map((disk) => disk.path), ...kept])]);
     const answers = new Map<string, readonly ObservedLayer[] | Error>();
     const next = new Map<string, Entry>();
     for (const disk of disks) {
       const name = key(disk, roots);
       const entry = this.entries.get(name);
+      const hanging = [disk.path, ...(entry?.layers ?? []).map((layer) => layer.path)].find((path) => silent.has(dirname(path)));
+      if (hanging !== undefined) {
+        answers.set(disk.path, storageHangs(hanging));
+        if (entry !== undefined) next.set(name, entry);
+        continue;
+      }
       const fresh =
         entry !== undefined &&
         entry.layers.every((layer, index) => facts.has(layer.path) && stamp(facts.get(layer.path)) === entry.stamps[index]);
@@ -52,14 +60,41 @@ export class ChainCache {
     return answers;
   }
 
-  /** Facts of files that exist, whatever their number. */
-  async factsOf(paths: readonly string[]): Promise<Map<string, FileFacts>> {
-    const all = new Map<string, FileFacts>();
+  /**
+   * Facts of files that exist, whatever their number. `silent`: folders that did not answer in time; one hanging storage
+   * takes nothing away from the others.
+   */
+  async look(paths: readonly string[]): Promise<{ facts: Map<string, FileFacts>; silent: ReadonlySet<string> }> {
+    const facts = new Map<string, FileFacts>();
+    const silent = new Set<string>();
+    const ask = async (share: readonly string[], otherwise: () => Promise<void> | void) => {
+      try {
+        for (const [path, found] of await fileFacts(this.tools, share)) facts.set(path, found);
+      } catch (thrown) {
+        if (HoldfastError.from(thrown).code !== 'TIMED_OUT') throw thrown;
+        await otherwise();
+      }
+    };
     for (let start = 0; start < paths.length; start += SHARE) {
-      for (const [path, facts] of await fileFacts(this.tools, paths.slice(start, start + SHARE))) all.set(path, facts);
+      const share = paths.slice(start, start + SHARE);
+      await ask(share, async () => {
+        const inside = (folder: string) => share.filter((path) => dirname(path) === folder);
+        await Promise.all(
+          [...new Set(share.map((path) => dirname(path)))].map((folder) => ask(inside(folder), () => void silent.add(folder))),
+        );
+      });
     }
-    return all;
+    return { facts, silent };
   }
+}
+
+/** The error of a file whose folder did not answer. */
+export function storageHangs(path: string): HoldfastError {
+  return new HoldfastError(
+    'STORAGE_HANGING',
+    `The storage of ${path} does not answer. Look at its mount; Holdfast looks again by itself.`,
+    { path },
+  );
 }
 
 function key(disk: { path: string; format: ImageFormat }, roots: readonly string[]): string {

@@ -2,13 +2,14 @@
  * Makes the plain observation of a domain: libvirt's word, QEMU's word, image headers and processes put together.
  * Owns the looking; the comparison is pure (`observe.ts`). Changes nothing.
  */
+import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ImageFormat, ObservedDisk, ObservedDomain, ObservedLayer } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import { isInside, realPaths } from '../images/file-facts.js';
 import type { ImageTool } from '../images/image-tool.js';
 import type { ToolRunner } from '../process/tool-runner.js';
-import { ChainCache } from './chain-cache.js';
+import { ChainCache, storageHangs } from './chain-cache.js';
 import type { DiskFacts, DomainFacts } from './domain-facts.js';
 import type { Definition, DomainReader } from './domain-reader.js';
 import {
@@ -100,7 +101,7 @@ export class DomainObserver {
     const [top] = open;
     if (top === undefined) return [];
     const layers = await this.ports.images.chain(top.path, top.format, roots);
-    const facts = await this.cache.factsOf(open.map((layer) => layer.path));
+    const { facts } = await this.cache.look(open.map((layer) => layer.path));
     const agrees =
       layers.length === open.length &&
       layers.every((layer, index) => {
@@ -121,11 +122,12 @@ export class DomainObserver {
     const result = new Map<QemuDisk | undefined, Layers | Error>();
     const disks = known.flatMap((one) => one.qemu ?? []);
     const paths = [...new Set(disks.flatMap((disk) => disk.layers.flatMap((layer) => layer.path ?? [])))];
-    const facts = await this.cache.factsOf(paths);
+    const { facts, silent } = await this.cache.look(paths);
+    const answering = paths.filter((path) => !silent.has(dirname(path)));
     const roots = await realPaths(this.ports.tools, this.ports.allowedRoots());
     const real = new Map<string, string>();
-    for (let start = 0; start < paths.length; start += 500) {
-      const share = paths.slice(start, start + 500);
+    for (let start = 0; start < answering.length; start += 500) {
+      const share = answering.slice(start, start + 500);
       (await realPaths(this.ports.tools, share)).forEach((path, index) => real.set(share[index] ?? '', path));
     }
     for (const one of known) {
@@ -133,7 +135,8 @@ export class DomainObserver {
         if (qemu === undefined || !isReadable(disk)) continue;
         try {
           const layers = openLayers(one.current, disk, qemu).map((layer): ObservedLayer => {
-            const place = real.get(layer.path) ?? layer.path;
+            const place = real.get(layer.path);
+            if (place === undefined) throw storageHangs(layer.path);
             if (!roots.some((root) => isInside(place, root))) throw outside(one.current, disk, layer.path);
             return { ...layer, inode: facts.get(layer.path)?.inode ?? 0n };
           });

@@ -7,7 +7,8 @@ const disk = (path: string, extra = '') =>
   `<disk type='file' device='disk'><driver type='qcow2'/><source file='${path}'/>${extra}<target dev='vda' bus='virtio'/><alias name='virtio-disk0'/></disk>`;
 const domain = (...disks: string[]) =>
   readDomain(`<domain id='1'><name>web</name><uuid>u</uuid><devices>${disks.join('')}</devices></domain>`);
-const image = (...paths: string[]): { filename: string; format: string; 'backing-image'?: ReturnType<typeof image> } => {
+type Image = NonNullable<NonNullable<QueryBlock[number]['inserted']>['image']>;
+const image = (...paths: string[]): Image => {
   const [filename = '', ...below] = paths;
   return { filename, format: 'qcow2', ...(below.length === 0 ? {} : { 'backing-image': image(...below) }) };
 };

@@ -1,0 +1,75 @@
+import { describe, expect, it } from '@jest/globals';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import type { ImageTool } from '../images/image-tool.js';
+import type { ToolRunner } from '../process/tool-runner.js';
+import { ChainCache } from './chain-cache.js';
+
+/** Files with a time of change; whatever asks about a hanging folder is timed out, with everything it asked beside it. */
+class Files implements ToolRunner {
+  readonly changed = new Map<string, number>();
+  hanging = '';
+
+  async run(_tool: string, args: readonly string[]) {
+    const paths = args.slice(1, args.indexOf('-maxdepth'));
+    if (this.hanging !== '' && paths.some((path) => path.startsWith(this.hanging)))
+      throw new HoldfastError('TIMED_OUT', 'find did not end');
+    const known = paths.filter((path) => this.changed.has(path));
+    return {
+      exitCode: 0,
+      stderr: '',
+      stdout: known.map((path) => `1\t7\t${this.changed.get(path)}\t0\t0\tf\t${path}\0`).join(''),
+    };
+  }
+
+  async must(): Promise<string> {
+    throw new Error('nothing else is run');
+  }
+}
+
+function rig() {
+  const files = new Files();
+  for (const path of ['/a/top', '/a/base', '/b/top']) files.changed.set(path, 1);
+  const read: string[] = [];
+  const layer = (path: string) => ({ path, format: 'qcow2' as const, inode: 7n, virtualSizeBytes: 1n, allocatedBytes: 1n });
+  const images: Pick<ImageTool, 'chain'> = {
+    async chain(path) {
+      read.push(path);
+      return path === '/a/top' ? [layer('/a/top'), layer('/a/base')] : [layer(path)];
+    },
+  };
+  const cache = new ChainCache(files, images as ImageTool);
+  const ask = () =>
+    cache.chains(
+      [
+        { path: '/a/top', format: 'qcow2' },
+        { path: '/b/top', format: 'qcow2' },
+      ],
+      ['/'],
+    );
+  return { files, read, ask };
+}
+
+describe('ChainCache', () => {
+  it('reads headers again only when a file of the chain has changed', async () => {
+    const { files, read, ask } = rig();
+    await ask();
+    await ask();
+    // The second look learned the stamps of the layers below.
+    const known = read.length;
+    expect((await ask()).get('/a/top')).toHaveLength(2);
+    expect(read).toHaveLength(known);
+    files.changed.set('/a/base', 2);
+    await ask();
+    expect(read.slice(known)).toEqual(['/a/top']);
+  });
+
+  it('shows a hanging storage as an error of its own disks alone', async () => {
+    const { files, ask } = rig();
+    files.hanging = '/b/';
+    const answers = await ask();
+    expect(answers.get('/a/top')).toHaveLength(2);
+    expect(answers.get('/b/top')).toMatchObject({ code: 'STORAGE_HANGING' });
+    files.hanging = '';
+    expect((await ask()).get('/b/top')).toHaveLength(1);
+  });
+});
