@@ -1,0 +1,46 @@
+/** What a clean-up merges and removes. */
+import { describe, expect, it } from '@jest/globals';
+import { planCleanup, type CleanupFacts } from './plan-cleanup.js';
+import { cleanupBackoffMs } from './protection.js';
+
+const facts = (change: Partial<CleanupFacts>): CleanupFacts => ({
+  purpose: 'repair',
+  headBackupId: 'b2',
+  volumes: [{ id: 'V', target: 'vda', attached: true, layers: ['/d3', '/d2', '/d1', '/vol'].map((path) => ({ path })) }],
+  deltas: [
+    { volumeId: 'V', backupId: 'b3', path: '/d3', state: 'Leftover' },
+    { volumeId: 'V', backupId: 'b2', path: '/d2', state: 'Present' },
+    { volumeId: 'V', backupId: 'b1', path: '/d1', state: 'Present' },
+  ],
+  unpublished: [],
+  ...change,
+});
+
+describe('planCleanup', () => {
+  it('a repair keeps the delta of the open chain and merges the rest', () => {
+    expect(planCleanup(facts({})).volumes).toEqual([{ target: 'vda', deltaPaths: ['/d3', '/d1'] }]);
+  });
+
+  it('at the end of a chain everything of ours goes', () => {
+    expect(planCleanup(facts({ purpose: 'end-chain' })).volumes).toEqual([{ target: 'vda', deltaPaths: ['/d3', '/d2', '/d1'] }]);
+  });
+
+  it('layers that are not ours are left alone', () => {
+    expect(planCleanup(facts({ deltas: [] })).volumes).toEqual([]);
+  });
+
+  it('what was made for a backup that did not happen and is in no chain may be deleted; a published delta never', () => {
+    const plan = planCleanup(facts({ volumes: [{ id: 'V', target: 'vda', attached: true, layers: [{ path: '/vol' }] }] }));
+    expect(plan.unusedDeltaPaths).toEqual(['/d3']);
+    expect(plan.volumes).toEqual([]);
+  });
+
+  it('folders of unpublished backups are removed, one storage at a time', () => {
+    const plan = planCleanup(facts({ unpublished: [{ id: 'x', storageId: 'S' }, { id: 'y', storageId: 'T' }, { id: 'z', storageId: 'S' }] }));
+    expect(plan).toMatchObject({ storageId: 'S', unpublishedBackupIds: ['x', 'z'] });
+  });
+
+  it('is tried again less and less often, at least hourly', () => {
+    expect([0, 1, 2, 50].map(cleanupBackoffMs)).toEqual([30_000, 60_000, 120_000, 3_600_000]);
+  });
+});
