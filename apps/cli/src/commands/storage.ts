@@ -101,6 +101,21 @@ export function addStorageCommands({ program, run }: Shell): void {
     );
 
   storage
+    .command('update <storage>')
+    .description('Rename a secondary storage, or let it take no new backups')
+    .option('--name <name>', 'new name')
+    .addOption(new Option('--read-only <yes or no>', 'yes: no new backups are put here; restores go on').choices(['yes', 'no']))
+    .addHelpText('after', examples('holdfast storage update nas --read-only yes'))
+    .action(
+      run<{ name?: string; readOnly?: string }>(async ({ api, print }, [nameOrId = ''], options) => {
+        const found = await find.storage(api, nameOrId);
+        const readOnly = options.readOnly === undefined ? undefined : options.readOnly === 'yes';
+        const changed = await api.patch<Storage>(`/secondary-storages/${found.id}`, { name: options.name, readOnly });
+        print(changed, () => `Storage ${changed.name} ${changed.readOnly ? 'takes no new backups' : 'takes new backups'}.\n`);
+      }),
+    );
+
+  storage
     .command('delete <storage>')
     .description('Forget a secondary storage that holds no backups; nothing on it is touched')
     .action(

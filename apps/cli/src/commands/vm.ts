@@ -76,6 +76,22 @@ export function addVmCommands({ program, run }: Shell): void {
       }),
     );
 
+  vm.command('owner <vm> [account]')
+    .description('Give a VM to an account, whose keys then see and back it up; without an account: administrators only')
+    .addHelpText('after', examples('holdfast vm owner web-1 shop', 'holdfast vm owner web-1'))
+    .action(
+      run(async ({ api, print }, [vmNameOrId = '', accountNameOrId]) => {
+        const one = await find.vm(api, vmNameOrId);
+        const account = accountNameOrId === undefined ? null : await find.account(api, accountNameOrId);
+        const changed = await api.patch<Vm>(`/vms/${one.id}`, { accountId: account?.id ?? null });
+        print(
+          changed,
+          () =>
+            `VM ${printable(one.name)} belongs to ${account === null ? 'nobody: administrators only' : `account ${account.name}`}.\n`,
+        );
+      }),
+    );
+
   vm.command('assign <vm> <offering>')
     .description('Give a VM an offering; it can then be backed up')
     .addHelpText('after', examples('holdfast vm assign web-1 gold'))

@@ -60,6 +60,15 @@ describe('errors of others', () => {
     expect(toHoldfastError(new HoldfastError('BUG', 'SELECT secret'), 'ref-2').message).not.toContain('SELECT');
   });
 
+  test('of a database that is away may be tried again, others of it are ours', () => {
+    expect(toHoldfastError(Object.assign(new Error('connect'), { code: 'ECONNREFUSED' }), 'r')).toMatchObject({
+      code: 'INTERRUPTED',
+      retryable: true,
+    });
+    expect(toHoldfastError({ driverError: { code: '57P01' } }, 'r').code).toBe('INTERRUPTED');
+    expect(toHoldfastError({ driverError: { code: '42601' } }, 'r').code).toBe('BUG');
+  });
+
   test('of the web framework become ours', () => {
     expect(toHoldfastError(new NotFoundException('Cannot GET /api/v1/nope'), 'r')).toMatchObject({
       code: 'NOT_FOUND',

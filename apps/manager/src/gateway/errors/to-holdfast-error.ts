@@ -14,6 +14,13 @@ export function toHoldfastError(thrown: unknown, reference: string): HoldfastErr
   } else if (isClientError(thrown)) {
     return fromHttp(thrown.status, thrown.message, thrown);
   }
+  if (isDatabaseAway(thrown))
+    return new HoldfastError(
+      'INTERRUPTED',
+      'The database does not answer now. Try again in a moment.',
+      { reference },
+      { cause: thrown },
+    );
   return new HoldfastError(
     'BUG',
     `Something went wrong inside the manager. Its log says what, under reference ${reference}.`,
@@ -35,4 +42,15 @@ function isClientError(thrown: unknown): thrown is { status: number; message: st
   if (typeof thrown !== 'object' || thrown === null || !('status' in thrown) || !('expose' in thrown) || !('message' in thrown))
     return false;
   return thrown.expose === true && typeof thrown.status === 'number' && thrown.status >= 400 && thrown.status < 500;
+}
+
+/** Connection refused or cut, server starting or ending, no connections left: by code, never by text. */
+const DATABASE_AWAY = /^(ECONNREFUSED|ECONNRESET|EPIPE|08\w{3}|57P0[1-3]|53300)$/;
+
+/** True for a failed query or connection that may succeed when the database is back. */
+function isDatabaseAway(thrown: unknown): boolean {
+  if (typeof thrown !== 'object' || thrown === null) return false;
+  const driverError: unknown = 'driverError' in thrown ? thrown.driverError : thrown;
+  if (typeof driverError !== 'object' || driverError === null || !('code' in driverError)) return false;
+  return typeof driverError.code === 'string' && DATABASE_AWAY.test(driverError.code);
 }
