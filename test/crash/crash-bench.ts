@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backup, CreateBackup } from '@holdfast/shared/api/backups.js';
-import type { SupersededFile, Vm } from '@holdfast/shared/api/inventory.js';
+import type { Vm } from '@holdfast/shared/api/inventory.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import { backupFolder, volumeFile } from '@holdfast/shared/manifest/paths.js';
 import { demandInvariants } from '../system/invariants.js';
@@ -143,7 +143,8 @@ export class CrashBench {
     if (backupId === undefined) throw new Error(`operation ${operationId} names no backup`);
     const backup = await this.stack.api.get<Backup>(`/backups/${backupId}`);
     const expected = succeeded ? 'BackedUp' : 'Failed';
-    if (backup.state !== expected) throw new Error(`the operation ended ${succeeded ? 'well' : 'badly'}, but the backup is ${backup.state}`);
+    if (backup.state !== expected)
+      throw new Error(`the operation ended ${succeeded ? 'well' : 'badly'}, but the backup is ${backup.state}`);
     if (!succeeded) return undefined;
     await this.model.keep(backupId);
     this.comparable.push(backupId);
@@ -157,12 +158,12 @@ export class CrashBench {
 
   /** A restore that succeeded has brought the kept content back; the files it left behind are released. */
   async concludeRestore(_operationId: string, succeeded: boolean): Promise<void> {
-    if (succeeded && this.restored !== undefined) await this.model.returnTo(this.restored);
-    for (const file of await this.stack.api.list<SupersededFile>(`/vms/${this.vm.uuid}/superseded-files`)) {
-      const release = await this.stack.api.delete<Operation>(`/superseded-files/${file.id}`);
-      const end = await waitForEnd(this.stack.api, release.id);
-      if (end.state !== 'Succeeded') throw new Error(`a file left behind could not be released: ${end.error?.message ?? end.state}`);
-    }
+    if (!succeeded) return;
+    if (this.restored !== undefined) await this.model.returnTo(this.restored);
+    const release = await this.stack.api.delete<Operation>(`/vms/${this.vm.uuid}/superseded-files`);
+    const end = await waitForEnd(this.stack.api, release.id);
+    if (end.state !== 'Succeeded')
+      throw new Error(`the files left behind could not be released: ${end.error?.message ?? end.state}`);
   }
 
   // ---- names of steps that hold on every bench ------------------------------------------------------------------------
@@ -245,7 +246,9 @@ export class CrashBench {
   /** The request of an operation as the agent's own journal keeps it. */
   async agentRequest(operationId: string): Promise<{ volumes: { target: string; newDeltaPath: string }[] }> {
     const file = join(this.stack.first.agent.stateDir, 'operations', operationId, 'request.json');
-    const { request } = JSON.parse(await readFile(file, 'utf8')) as { request: { volumes: { target: string; newDeltaPath: string }[] } };
+    const { request } = JSON.parse(await readFile(file, 'utf8')) as {
+      request: { volumes: { target: string; newDeltaPath: string }[] };
+    };
     return request;
   }
 
@@ -258,22 +261,34 @@ export class CrashBench {
       'the VM is at rest',
       async () => {
         const vm = await this.stack.api.get<Vm>(`/vms/${this.vm.uuid}`);
-        if (vm.protectionState !== 'Ok') throw new Error(`its protection is ${vm.protectionState}: ${vm.protectionReason?.message ?? ''}`);
+        if (vm.protectionState !== 'Ok')
+          throw new Error(`its protection is ${vm.protectionState}: ${vm.protectionReason?.message ?? ''}`);
         if (vm.busyWith !== undefined) throw new Error(`operation ${vm.busyWith} works on it`);
-        const open = (await this.stack.api.list<Operation>('/operations', { vmId: this.vm.uuid })).filter((one) => !hasEnded(one));
+        const open = (await this.stack.api.list<Operation>('/operations', { vmId: this.vm.uuid })).filter(
+          (one) => !hasEnded(one),
+        );
         return open.length === 0;
       },
       { timeoutMs: REST_MS, intervalMs: 100 },
     );
     const succeeded = operation.state === 'Succeeded';
-    return { succeeded, words: succeeded ? 'as after' : `as before (${operation.error?.code ?? operation.state})`, steps: operation.steps };
+    return {
+      succeeded,
+      words: succeeded ? 'as after' : `as before (${operation.error?.code ?? operation.state})`,
+      steps: operation.steps,
+    };
   }
 
   /** I1-I5 on content: the guest's disks, every young backup, the files on both storages. */
   async checkInvariants(): Promise<void> {
     const state = await this.vm.domstate();
     if (state !== 'running' && state !== 'shut off') throw new Error(`the guest is ${state}`);
-    await this.demandDevice(await this.vm.currentFile('vdb'), (await this.vm.chain('vdb'))[0]?.format === 'raw' ? 'raw' : 'qcow2', this.model.devicePath, 'disk vdb');
+    await this.demandDevice(
+      await this.vm.currentFile('vdb'),
+      (await this.vm.chain('vdb'))[0]?.format === 'raw' ? 'raw' : 'qcow2',
+      this.model.devicePath,
+      'disk vdb',
+    );
     for (const id of this.comparable) {
       const file = join(this.storage.path, backupFolder(this.vm.uuid, id), volumeFile(this.keys.get('vdb') ?? ''));
       await this.demandDevice(file, 'qcow2', this.model.pathOf(id), `backup ${id} of vdb`);

@@ -12,11 +12,21 @@ const print = (line: string): void => {
 
 const every = process.env['EVERY'];
 const swept = await runCrashCases(
-  { operations: list('OPERATIONS'), faults: list('FAULTS'), matching: list('CASES'), everyNth: every === undefined ? undefined : Number(every) },
+  {
+    operations: list('OPERATIONS'),
+    faults: list('FAULTS'),
+    matching: list('CASES'),
+    everyNth: every === undefined ? undefined : Number(every),
+  },
   print,
 );
 const findings = await runFindings(
-  FINDINGS.filter(({ name }) => list('OPERATIONS') === undefined && list('FAULTS') === undefined && (list('CASES') ?? ['']).some((text) => name.includes(text))),
+  FINDINGS.filter(
+    ({ name }) =>
+      list('OPERATIONS') === undefined &&
+      list('FAULTS') === undefined &&
+      (list('CASES') ?? ['']).some((text) => name.includes(text)),
+  ),
   print,
 );
 const passed = swept.passed + findings.passed;

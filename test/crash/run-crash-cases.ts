@@ -42,7 +42,9 @@ export async function runCrashCases(wish: CrashWish, print: (line: string) => vo
         const nth = wish.everyNth ?? 1;
         return ofFault.filter((_unused, at) => (at + index * 3) % nth === 0);
       });
-      const wanted = cases.filter((one) => wish.matching === undefined || wish.matching.some((text) => caseName(one).includes(text)));
+      const wanted = cases.filter(
+        (one) => wish.matching === undefined || wish.matching.some((text) => caseName(one).includes(text)),
+      );
       for (const [index, testCase] of wanted.entries()) {
         // Each case looks at every backup on the storage: not too many of them.
         if (index > 0 && index % CASES_PER_BENCH === 0) {

@@ -14,7 +14,8 @@ export const noBackingStoreLeft: Finding = {
       if (!end.succeeded) throw new Error(end.words);
       await bench.concludeBackup(operationId, true);
       const xml = await bench.vm.xml('inactive');
-      if (/<backingStore[^>]*>\s*<(format|source)/.test(xml)) throw new Error(`backup ${round} left a backingStore in the definition:\n${xml}`);
+      if (/<backingStore[^>]*>\s*<(format|source)/.test(xml))
+        throw new Error(`backup ${round} left a backingStore in the definition:\n${xml}`);
       await bench.checkInvariants();
     }
     return 'after each of three backups of the stopped VM';

@@ -9,7 +9,13 @@ import { waitUntil } from '../../testbed/wait-until.js';
 import type { CrashBench } from '../crash-bench.js';
 
 /** Strikes `delayMs` after a process of that program with that argument has appeared on the host. */
-export async function whenCalled(bench: CrashBench, tool: string, argument: string, delayMs: number, strike: () => Promise<void>): Promise<void> {
+export async function whenCalled(
+  bench: CrashBench,
+  tool: string,
+  argument: string,
+  delayMs: number,
+  strike: () => Promise<void>,
+): Promise<void> {
   await waitUntil(
     `${tool} ${argument} is called`,
     async () =>
@@ -62,7 +68,9 @@ export async function mendOrphan(bench: CrashBench, operationId: string): Promis
   await waitForEnd(bench.stack.api, operationId);
   const start = await bench.host.tryVirsh('start', bench.vm.uuid);
   if (start.exitCode === 0) throw new Error('an orphaned VM could be started a second time');
-  const orphan = (await bench.host.processes()).find(({ argv }) => argv[0]?.includes('qemu-system') && argv.some((word) => word.includes(bench.vm.uuid)));
+  const orphan = (await bench.host.processes()).find(
+    ({ argv }) => argv[0]?.includes('qemu-system') && argv.some((word) => word.includes(bench.vm.uuid)),
+  );
   if (orphan === undefined) throw new Error('the orphaned QEMU is gone');
   await bench.host.killProcess(orphan.pid);
   await bench.vm.start();
@@ -87,7 +95,10 @@ export async function refusalOf(bench: CrashBench, call: () => Promise<string>):
 }
 
 export async function waitForNoProblems(bench: CrashBench): Promise<void> {
-  await waitUntil('the VM has no problems', async () => (await bench.stack.api.get<Vm>(`/vms/${bench.vm.uuid}`)).problems.length === 0);
+  await waitUntil(
+    'the VM has no problems',
+    async () => (await bench.stack.api.get<Vm>(`/vms/${bench.vm.uuid}`)).problems.length === 0,
+  );
 }
 
 /** A process that has an image open for reading, with its locks. Returns the way to end it. */

@@ -34,7 +34,7 @@ async function run(
   const { vmUuid } = request.header;
   const plan = await context.step('plan', '', {}, () => planInWords(ports, request, context));
   if (request.dryRun) return { result: { plan, activePaths: {} }, vmOutcome: 'AsBefore' };
-  for (const volume of request.volumes) await mergeDeltas(ports, context, vmUuid, volume.target, volume.deltaPaths, '');
+  for (const volume of request.volumes) await mergeDeltas(ports, context, vmUuid, volume, '');
   for (const path of request.unusedDeltaPaths) {
     await context.step('remove-unused', path, { path }, (intent) => discardDelta(ports, context, vmUuid, intent.path));
   }
@@ -61,7 +61,7 @@ async function planInWords(ports: CommandPorts, request: CleanupBackupErrorReque
   if (request.volumes.length > 0) {
     const domain = await observeExisting(ports, request.header.vmUuid, context.log);
     for (const volume of request.volumes) {
-      const steps = planOf(domain, volume.target, volume.deltaPaths);
+      const steps = planOf(domain, volume);
       for (const step of steps) words.push(`${volume.target}: merge ${step.top} into ${step.base}, then delete it`);
       const absent = volume.deltaPaths.filter((path) => !steps.some((step) => step.top === path));
       for (const path of absent) words.push(`${volume.target}: ${path} is not in the chain; nothing to merge`);

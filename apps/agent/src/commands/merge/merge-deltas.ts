@@ -25,11 +25,20 @@ export type MergeIntent = {
   readonly runId?: string;
 };
 
+/** What is to be merged of one disk. */
+export interface MergeWish {
+  readonly target: string;
+  readonly deltaPaths: readonly string[];
+  /** Layers at and below this path are never written to. */
+  readonly templatePath?: string | undefined;
+}
+
 /** The plan of one disk: what of `deltaPaths` is in its chain, bottom first. Pure over the observation. */
-export function planOf(domain: ObservedDomain, target: string, deltaPaths: readonly string[]): readonly MergeStep[] {
+export function planOf(domain: ObservedDomain, wish: MergeWish): readonly MergeStep[] {
   return planMerge({
-    layers: diskOf(domain, target).layers,
-    mergePaths: new Set(deltaPaths),
+    ...(wish.templatePath === undefined ? {} : { templatePath: wish.templatePath }),
+    layers: diskOf(domain, wish.target).layers,
+    mergePaths: new Set(wish.deltaPaths),
     running: domain.state !== 'shut-off',
   }).steps;
 }
@@ -42,14 +51,14 @@ export async function mergeDeltas(
   ports: CommandPorts,
   context: StepContext,
   vmUuid: string,
-  target: string,
-  deltaPaths: readonly string[],
+  wish: MergeWish,
   prefix: '' | 'undo-',
 ): Promise<void> {
+  const { target, deltaPaths } = wish;
   if (deltaPaths.length === 0) return;
   const plan = await context.step(`${prefix}plan-merge`, target, { deltaPaths }, async () => {
     const domain = await observeExisting(ports, vmUuid, context.log);
-    return planOf(domain, target, deltaPaths).map((step): MergeIntent => ({
+    return planOf(domain, wish).map((step): MergeIntent => ({
       target,
       top: step.top,
       base: step.base,

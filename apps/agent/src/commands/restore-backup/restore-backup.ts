@@ -49,7 +49,7 @@ async function run(
   let pending = false;
   for (const merge of request.mergeVolumes) {
     try {
-      await mergeDeltas(ports, context, vmUuid, merge.target, merge.deltaPaths, '');
+      await mergeDeltas(ports, context, vmUuid, merge, '');
     } catch (thrown) {
       const error = HoldfastError.from(thrown);
       if (error.code === 'HYPERVISOR_UNAVAILABLE') throw error;
@@ -185,7 +185,7 @@ async function restoreAndVerify(
     ...request.volumes.map(
       (volume) => () => restoreVolume(ports, request, context, volume, backup.files.get(volume.key) ?? [], root, signal),
     ),
-    ...[...read.values()].map((file) => () => verifyFile(ports, request, context, file, signal)),
+    ...[...read.values()].map((file) => () => verifyFile(ports, request, context, file, root, signal)),
   ];
   const failures: HoldfastError[] = [];
   await Promise.all(

@@ -66,6 +66,21 @@ export async function verifyFile(
   request: RestoreBackupRequest,
   context: StepContext,
   file: BackupFile,
+  root: string,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await compareDigest(ports, request, context, file, signal);
+  } catch (thrown) {
+    throw await explainStorageFailure(ports, { kind: 'storage', name: request.storage.name, path: root }, thrown);
+  }
+}
+
+async function compareDigest(
+  ports: CommandPorts,
+  request: RestoreBackupRequest,
+  context: StepContext,
+  file: BackupFile,
   signal: AbortSignal,
 ): Promise<void> {
   await context.step(

@@ -1,7 +1,9 @@
 /**
  * Why did work on a storage fail? A tool's words are no evidence; the storage itself is looked at. Owns that look.
  */
+import { join } from 'node:path';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import { IDENTITY_FILE } from '@holdfast/shared/manifest/paths.js';
 import { formatBytes } from '@holdfast/shared/units/bytes.js';
 import type { CommandPorts } from '../ports.js';
 
@@ -30,11 +32,13 @@ export async function explainStorageFailure(
   if (error.code !== 'TOOL_FAILED' && error.code !== 'TIMED_OUT' && error.code !== 'NOT_FOUND') return error;
   const fields = { ...error.fields, path: place.path };
   const what = place.kind === 'storage' ? `Secondary storage "${place.name}"` : `Primary storage at ${place.path}`;
+  // A storage that was unmounted leaves an empty folder behind: its identity is what must be there.
+  const evidence = place.kind === 'storage' ? join(place.path, IDENTITY_FILE) : place.path;
   try {
-    if ((await ports.files.stat(place.path)) === undefined) {
+    if ((await ports.files.stat(evidence)) === undefined) {
       return new HoldfastError(
         'STORAGE_MISSING',
-        `${what} is gone: ${place.path} does not exist. Bring it back, then try again.`,
+        `${what} is gone: ${evidence} does not exist. Bring it back, then try again.`,
         fields,
         { cause: error },
       );

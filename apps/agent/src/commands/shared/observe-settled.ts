@@ -10,6 +10,7 @@ import type { CommandPorts } from '../ports.js';
 /** How long a step waits for libvirtd to come back before the error goes to the runner (which repeats). */
 const HYPERVISOR_PATIENCE_MS = 120_000;
 const RETRY_MS = 500;
+const RESUME_PATIENCE_MS = 10_000;
 
 /** Calls again while the hypervisor is away or does not answer in time; everything else goes through. */
 export async function withHypervisor<T>(
@@ -44,7 +45,13 @@ export async function observeSettled(ports: CommandPorts, vmUuid: string, log: L
   }
   if (domain?.problems.some((problem) => problem.code === 'HYPERVISOR_OUT_OF_STEP')) {
     log.error('libvirt and QEMU name different files: bringing QEMU back in step', { vm: vmUuid, problems: domain.problems });
-    await withHypervisor(ports, () => ports.hypervisor.bringQemuBackInStep(vmUuid));
+    // The repair suspends the guest for its pivot: a death in the middle must not leave it so.
+    if (domain.state === 'running') await ports.duties.owe(vmUuid, 'resume');
+    try {
+      await withHypervisor(ports, () => ports.hypervisor.bringQemuBackInStep(vmUuid));
+    } finally {
+      await ports.duties.fulfil(vmUuid, 'resume', RESUME_PATIENCE_MS);
+    }
     return withHypervisor(ports, () => ports.hypervisor.observe(vmUuid));
   }
   return domain;

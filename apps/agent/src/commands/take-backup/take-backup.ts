@@ -137,7 +137,7 @@ async function mergeAll(ports: CommandPorts, request: TakeBackupRequest, context
   // One after another: each pivot suspends the guest for a moment.
   for (const volume of request.volumes) {
     try {
-      await mergeDeltas(ports, context, request.header.vmUuid, volume.target, volume.mergeDeltaPaths, '');
+      await mergeDeltas(ports, context, request.header.vmUuid, { ...volume, deltaPaths: volume.mergeDeltaPaths }, '');
     } catch (thrown) {
       const error = HoldfastError.from(thrown);
       if (error.code === 'HYPERVISOR_UNAVAILABLE') throw error;

@@ -42,7 +42,7 @@ async function undoPrimary(
     for (const volume of request.volumes) {
       const inChain = chainPaths(diskOf(domain, volume.target)).includes(volume.newDeltaPath);
       if (inChain || context.recorded('undo-plan-merge', volume.target) !== undefined) {
-        await mergeDeltas(ports, context, vmUuid, volume.target, [volume.newDeltaPath], 'undo-');
+        await mergeDeltas(ports, context, vmUuid, { ...volume, deltaPaths: [volume.newDeltaPath] }, 'undo-');
       } else {
         await context.step('undo-remove-delta', volume.target, { path: volume.newDeltaPath }, ({ path }) =>
           discardDelta(ports, context, vmUuid, path),
