@@ -20,7 +20,7 @@ try {
       results.push(result);
       const { id, seconds, error } = result;
       if (error === undefined) console.log(`${id} ok ${seconds.toFixed(1)}s`);
-      else console.log(`${id} FAILED ${error.message.split('\n')[0] ?? ''}\n${error.message}`);
+      else console.log(`${id} FAILED ${error.message}\n${(error.stack ?? '').slice(0, 6_000)}`);
     },
   });
 } catch (error) {

@@ -49,6 +49,9 @@ async function runGroup<Stage>(
 
 async function withLogs(thrown: unknown, stack: SystemStack): Promise<Error> {
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-  const logs = await stack.logs().catch(() => '');
-  return new Error(`${error.stack ?? error.message}\n${logs}`, { cause: error });
+  const logs = await stack.logs(12).catch(() => '');
+  const described = new Error(error.message, { cause: error });
+  // The message stays short; whoever shows the stack shows the logs.
+  described.stack = `${error.stack ?? error.message}\n${logs}`;
+  return described;
 }

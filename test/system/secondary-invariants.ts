@@ -68,7 +68,8 @@ async function folderViolations(folder: string, backup: Backup, references: Refe
     ['type', manifest.type, backup.type],
     ['parent', manifest.parentBackupId, backup.parentId],
     ['isolated', manifest.isolated, backup.isolated],
-    ['end of chain', manifest.endOfChain, backup.endOfChain],
+    // A chain may be ended after its head was published.
+    ['end of chain', manifest.endOfChain, manifest.endOfChain && backup.endOfChain],
     [
       'volumes',
       manifest.volumes

@@ -43,7 +43,7 @@ export const failedRestoreRows = rowGroup<Scenario>({
         await breakpoints.release(second);
         const gone = await stack.end(started);
         assert.equal(gone.state, 'Failed');
-        assert.ok(gone.error, 'the reason is recorded');
+        assert.equal(gone.error?.code, 'STORAGE_MISSING', gone.error?.message);
         await storage.media.reappear();
         await demandUnchanged();
 
