@@ -2,6 +2,11 @@
 import tseslint from 'typescript-eslint';
 import boundaries from 'eslint-plugin-boundaries';
 
+/** One border: files of `from` may not import from `to`. */
+function border(from, to, message) {
+  return { from: { element: { type: from } }, disallow: { to: { element: { types: { anyOf: to } } } }, message };
+}
+
 export default tseslint.config(
   { ignores: ['**/dist/**', '**/node_modules/**', '.toolchain/**', 'packages/shared/src/wire/generated/**', '.work/**'] },
   ...tseslint.configs.recommended,
@@ -20,16 +25,44 @@ export default tseslint.config(
     },
   },
   {
-    files: ['packages/**/*.ts', 'apps/**/*.ts', 'test/**/*.ts'],
+    // Borders of the house: see ARCHITECTURE.md. A folder is an element; tests may look everywhere.
+    files: ['packages/shared/src/*/**/*.ts', 'apps/*/src/*/**/*.ts'],
+    ignores: ['**/*.test.ts', '**/testing/**'],
     plugins: { boundaries },
     settings: {
-      'import/resolver': { typescript: { alwaysTryTypes: true } },
+      'import/resolver': { typescript: { project: ['packages/*/tsconfig.json', 'apps/*/tsconfig.json'], noWarnOnMultipleProjects: true } },
       'boundaries/elements': [
-        { type: 'shared', pattern: 'packages/shared/src', mode: 'folder' },
-        { type: 'agent', pattern: 'apps/agent/src', mode: 'folder' },
-        { type: 'manager', pattern: 'apps/manager/src', mode: 'folder' },
-        { type: 'cli', pattern: 'apps/cli/src', mode: 'folder' },
-        { type: 'test', pattern: 'test', mode: 'folder' },
+        { type: 'wire', pattern: 'packages/shared/src/wire' },
+        { type: 'shared', pattern: 'packages/shared/src/*' },
+        { type: 'agent-door', pattern: 'apps/agent/src/server' },
+        { type: 'agent-commands', pattern: 'apps/agent/src/commands' },
+        { type: 'agent-operations', pattern: 'apps/agent/src/operations' },
+        { type: 'agent-start', pattern: 'apps/agent/src/(config|certificates)' },
+        { type: 'agent-adapter', pattern: 'apps/agent/src/*' },
+        { type: 'manager-gateway', pattern: 'apps/manager/src/gateway' },
+        { type: 'manager-agents', pattern: 'apps/manager/src/agents' },
+        { type: 'manager-base', pattern: 'apps/manager/src/(access|platform|persistence|config|events|certificates)' },
+        { type: 'manager', pattern: 'apps/manager/src/*' },
+        { type: 'cli', pattern: 'apps/cli/src/*' },
+      ],
+    },
+    rules: {
+      'boundaries/dependencies': [
+        'error',
+        {
+          default: 'allow',
+          policies: [
+            border('shared', ['wire', 'agent-*', 'manager*', 'cli'], 'Rules know no wire and no program.'),
+            border('agent-adapter', ['agent-commands', 'agent-door', 'agent-start', 'wire'], 'Adapters know no command, no door and no wire.'),
+            border('agent-operations', ['agent-commands', 'agent-door', 'agent-start', 'wire'], 'The runner knows no command.'),
+            border('agent-commands', ['agent-door', 'agent-start', 'wire'], 'Commands know no door and no wire.'),
+            border('agent-*', ['manager*', 'cli'], 'Programs do not import each other.'),
+            border('manager-base', ['manager', 'manager-gateway', 'manager-agents', 'wire'], 'What services stand on knows no service.'),
+            border('manager', ['manager-gateway', 'wire', 'agent-*', 'cli'], 'Services know no door and no wire.'),
+            border('manager-*', ['agent-*', 'cli'], 'Programs do not import each other.'),
+            border('cli', ['agent-*', 'manager*', 'wire'], 'The command line speaks the public API alone.'),
+          ],
+        },
       ],
     },
   },

@@ -15,7 +15,8 @@ import type {
   RestoreBackupResult,
 } from '../../apps/agent/src/commands/requests.js';
 import { GuestDuties } from '../../apps/agent/src/guest-duties/guest-duties.js';
-import type { Log, OperationKindName } from '../../apps/agent/src/operations/command.js';
+import type { OperationKindName } from '../../apps/agent/src/operations/command.js';
+import type { Log } from '../../apps/agent/src/logging/log.js';
 import { FencingTokens } from '../../apps/agent/src/operations/fencing.js';
 import { JournalStore } from '../../apps/agent/src/operations/journal.js';
 import type { AnyRequest } from '../../apps/agent/src/operations/live-operation.js';

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { VirshHypervisor } from '../../apps/agent/src/hypervisor/virsh-hypervisor.js';
 import { QemuImgTool } from '../../apps/agent/src/images/qemu-img-tool.js';
-import type { Log } from '../../apps/agent/src/operations/command.js';
+import type { Log } from '../../apps/agent/src/logging/log.js';
 import { ExecaToolRunner } from '../../apps/agent/src/process/execa-tool-runner.js';
 import type { ToolCall, ToolResult, ToolRunner } from '../../apps/agent/src/process/tool-runner.js';
 import type { TestHost } from '../testbed/test-host.js';

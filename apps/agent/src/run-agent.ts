@@ -16,7 +16,7 @@ import { VirshHypervisor } from './hypervisor/virsh-hypervisor.js';
 import { QemuImgTool } from './images/qemu-img-tool.js';
 import { winstonLog } from './logging/winston-log.js';
 import type { Hypervisor } from './hypervisor/hypervisor.js';
-import type { Log } from './operations/command.js';
+import type { Log } from './logging/log.js';
 import { FencingTokens } from './operations/fencing.js';
 import { FileBreakpoints } from './operations/file-breakpoints.js';
 import { JournalStore } from './operations/journal.js';

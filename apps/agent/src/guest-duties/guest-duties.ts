@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Clock } from '../clock/clock.js';
 import type { Hypervisor } from '../hypervisor/hypervisor.js';
-import type { Log } from '../operations/command.js';
+import type { Log } from '../logging/log.js';
 
 export type DutyKind = 'thaw' | 'resume';
 

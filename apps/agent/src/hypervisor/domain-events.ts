@@ -3,7 +3,7 @@
  * a snapshot sends none, and the listener dies with libvirtd. Polling stays the truth.
  */
 import { execa } from 'execa';
-import type { Log } from '../operations/command.js';
+import type { Log } from '../logging/log.js';
 
 /** A listener that lived this long was connected; the next one is started at once. */
 const HEALTHY_MS = 10_000;

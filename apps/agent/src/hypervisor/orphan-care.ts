@@ -3,7 +3,7 @@
  * paused. Owns the talk with its monitor. Never ends it, never starts a second one.
  */
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-import type { Log } from '../operations/command.js';
+import type { Log } from '../logging/log.js';
 import type { Definitions } from './definitions.js';
 import type { DomainReader } from './domain-reader.js';
 import type { DiskSource } from './domain-xml.js';

@@ -15,7 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { ImageFormat } from '@holdfast/shared/chain/observed-domain.js';
 import type { ImageTool } from '../images/image-tool.js';
-import type { Log } from '../operations/command.js';
+import type { Log } from '../logging/log.js';
 import type { Definitions } from './definitions.js';
 import type { DomainReader } from './domain-reader.js';
 import type { DiskSource } from './domain-xml.js';

@@ -5,7 +5,7 @@
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { ImageTool } from '../images/image-tool.js';
-import type { Log } from '../operations/command.js';
+import type { Log } from '../logging/log.js';
 import type { ToolRunner } from '../process/tool-runner.js';
 import { Definitions } from './definitions.js';
 import { readDomain } from './domain-facts.js';

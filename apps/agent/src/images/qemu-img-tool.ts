@@ -5,7 +5,7 @@
  */
 import type { ImageFormat, ObservedLayer } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-import type { Log } from '../operations/command.js';
+import type { Log } from '../logging/log.js';
 import type { ToolCall, ToolRunner } from '../process/tool-runner.js';
 import { demandAbsolute, fileFacts, isInside, realPaths, type FileFacts } from './file-facts.js';
 import { parseImageInfo, parseProgress } from './image-info.js';

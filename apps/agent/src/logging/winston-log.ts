@@ -1,6 +1,6 @@
 /** The agent's log by winston: one line per message on standard output, JSON or text. Owns the form; secrets never come here. */
 import winston from 'winston';
-import type { Log } from '../operations/command.js';
+import type { Log } from './log.js';
 
 /** A log at this level and above. */
 export function winstonLog(level: 'error' | 'warn' | 'info' | 'debug', form: 'json' | 'text'): Log {

@@ -4,6 +4,7 @@
  * So a command holds no state outside its steps, and everything it does to the world happens inside a step.
  */
 import type { ErrorData, HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import type { Log } from '../logging/log.js';
 
 /** JSON values: what goes into a journal. Bytes as decimal strings. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json | undefined };
@@ -59,14 +60,6 @@ export interface StepContext {
   /** A sentence for people, kept with the operation. */
   warn(message: string): void;
   readonly log: Log;
-}
-
-/** Structured log; ids as fields, never secrets. */
-export interface Log {
-  debug(message: string, fields?: Record<string, unknown>): void;
-  info(message: string, fields?: Record<string, unknown>): void;
-  warn(message: string, fields?: Record<string, unknown>): void;
-  error(message: string, fields?: Record<string, unknown>): void;
 }
 
 export interface Outcome<Result> {

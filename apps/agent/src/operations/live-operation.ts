@@ -5,7 +5,8 @@
 import type { ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Clock } from '../clock/clock.js';
-import type { Command, CommandHeader, Log, RecordedStep } from './command.js';
+import type { Command, CommandHeader, RecordedStep } from './command.js';
+import type { Log } from '../logging/log.js';
 import { journalLine } from './journal-lines.js';
 import type { Journal } from './journal.js';
 import {

@@ -4,7 +4,8 @@
  */
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Breakpoints } from './breakpoints.js';
-import type { Attempt, Json, Log, RecordedStep, StepContext } from './command.js';
+import type { Attempt, Json, RecordedStep, StepContext } from './command.js';
+import type { Log } from '../logging/log.js';
 import { AgentStopping, type LiveOperation } from './live-operation.js';
 import { stepKey, type ProgressView } from './operation-view.js';
 

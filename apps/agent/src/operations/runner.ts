@@ -9,7 +9,7 @@ import type { FencingTokens } from './fencing.js';
 import type { JournalStore } from './journal.js';
 import { LiveOperation, type AnyCommand, type AnyRequest, type Watcher } from './live-operation.js';
 import { OperationDriver, type DriverOptions } from './operation-driver.js';
-import type { Log } from './command.js';
+import type { Log } from '../logging/log.js';
 import type { OperationView } from './operation-view.js';
 import { relieveAll } from './recovery.js';
 

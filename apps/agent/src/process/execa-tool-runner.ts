@@ -6,7 +6,7 @@
 import { execa } from 'execa';
 import type { Readable } from 'node:stream';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-import type { Log } from '../operations/command.js';
+import type { Log } from '../logging/log.js';
 import { findTool, searchPath } from './find-tool.js';
 import type { ToolCall, ToolResult, ToolRunner } from './tool-runner.js';
 

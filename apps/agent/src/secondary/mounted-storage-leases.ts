@@ -9,7 +9,7 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { storageIdentitySchema, type StorageIdentity } from '@holdfast/shared/manifest/manifest.js';
 import { IDENTITY_FILE, PARTIAL_SUFFIX } from '@holdfast/shared/manifest/paths.js';
 import type { Clock } from '../clock/clock.js';
-import type { Log } from '../operations/command.js';
+import type { Log } from '../logging/log.js';
 import { makeStateDirectory, syncDirectory, writeDurably } from '../operations/durable-file.js';
 import type { KnownRoots } from './known-roots.js';
 import type { Mounter } from './mounter.js';

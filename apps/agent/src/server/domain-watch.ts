@@ -6,7 +6,7 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import type { Clock } from '../clock/clock.js';
 import type { Hypervisor } from '../hypervisor/hypervisor.js';
-import type { Log } from '../operations/command.js';
+import type { Log } from '../logging/log.js';
 
 /** Tells when libvirt says that something happened. Returns the end of it. */
 export type DomainHints = (listener: () => void) => () => void;

@@ -7,7 +7,7 @@ import type {
 } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import type { Operation } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import type { Hypervisor } from '../hypervisor/hypervisor.js';
-import type { Log } from '../operations/command.js';
+import type { Log } from '../logging/log.js';
 import type { AnyRequest } from '../operations/live-operation.js';
 import type { OperationKindName } from '../operations/command.js';
 import { isFinished, type OperationView } from '../operations/operation-view.js';

@@ -4,7 +4,7 @@
  */
 import type { ObservedDisk, ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-import type { Log } from '../../operations/command.js';
+import type { Log } from '../../logging/log.js';
 import type { CommandPorts } from '../ports.js';
 
 /** How long a step waits for libvirtd to come back before the error goes to the runner (which repeats). */

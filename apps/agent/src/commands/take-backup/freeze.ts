@@ -66,7 +66,7 @@ export async function takeMoment(
     });
     if (!frozen) return { ...record, quiesced: false, frozenMs: 0 };
     const thawed = await context.step('thaw', '', {}, async () => {
-      const stillFrozen = !budgetPassed && (await isFrozen(ports, vmUuid));
+      const stillFrozen = (await isFrozen(ports, vmUuid)) && !budgetPassed;
       await ports.duties.fulfil(vmUuid, 'thaw', CALL_MS);
       return { quiesced: stillFrozen, frozenMs: ports.clock.now() - froze.startedAtUnixMs };
     });
@@ -113,7 +113,7 @@ async function freeze(
 
 async function isFrozen(ports: CommandPorts, vmUuid: string): Promise<boolean> {
   try {
-    return (await ports.hypervisor.freezeStatus(vmUuid, CALL_MS)) === 'frozen';
+    return (await withHypervisor(ports, () => ports.hypervisor.freezeStatus(vmUuid, CALL_MS))) === 'frozen';
   } catch {
     return false;
   }
