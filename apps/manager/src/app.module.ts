@@ -19,7 +19,17 @@ import { SettingsModule } from './settings/settings.module.js';
 import { StorageModule } from './storage/storage.module.js';
 import { VmsModule } from './vms/vms.module.js';
 
-const SERVICES = [AccountsModule, BackupsModule, InventoryModule, OfferingsModule, OperationsModule, RestoresModule, SettingsModule, StorageModule, VmsModule];
+const SERVICES = [
+  AccountsModule,
+  BackupsModule,
+  InventoryModule,
+  OfferingsModule,
+  OperationsModule,
+  RestoresModule,
+  SettingsModule,
+  StorageModule,
+  VmsModule,
+];
 
 @Module({})
 export class AppModule {

@@ -48,6 +48,11 @@ const logger = new Logger();
 run(logger).catch((error: unknown) => {
   // A configuration that is wrong is said in one sentence; anything else with all that is known.
   const known = error instanceof HoldfastError && error.code !== 'BUG';
-  logger.error(known ? error.message : 'the manager cannot start', known ? { code: error.code, ...error.fields } : { reason: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  logger.error(
+    known ? error.message : 'the manager cannot start',
+    known
+      ? { code: error.code, ...error.fields }
+      : { reason: error instanceof Error ? (error.stack ?? error.message) : String(error) },
+  );
   process.exit(known ? 2 : 1);
 });

@@ -15,7 +15,9 @@ export interface Caller {
 /** Throws FORBIDDEN for everybody but administrators. `what` completes "Only an administrator may …". */
 export function requireAdmin(caller: Caller, what: string): void {
   if (caller.role !== 'admin') {
-    throw new HoldfastError('FORBIDDEN', `Only an administrator may ${what}. Use an API key with the role "admin".`, { apiKeyId: caller.apiKeyId });
+    throw new HoldfastError('FORBIDDEN', `Only an administrator may ${what}. Use an API key with the role "admin".`, {
+      apiKeyId: caller.apiKeyId,
+    });
   }
 }
 

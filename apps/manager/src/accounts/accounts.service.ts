@@ -28,9 +28,14 @@ export class AccountsService {
   /** Who holds this secret. UNAUTHENTICATED for an unknown or expired one. */
   async authenticate(secret: string): Promise<Caller> {
     const key = await this.dataSource.manager.findOneBy(ApiKeyEntity, { secretHash: hash(secret) });
-    if (key === null) throw new HoldfastError('UNAUTHENTICATED', 'This API key is not known. Give a key that an administrator made.');
+    if (key === null)
+      throw new HoldfastError('UNAUTHENTICATED', 'This API key is not known. Give a key that an administrator made.');
     if (key.expiresAt !== null && key.expiresAt <= this.clock.now()) {
-      throw new HoldfastError('UNAUTHENTICATED', `The API key "${key.name}" expired at ${key.expiresAt.toISOString()}. Ask an administrator for a new one.`, { apiKeyId: key.id });
+      throw new HoldfastError(
+        'UNAUTHENTICATED',
+        `The API key "${key.name}" expired at ${key.expiresAt.toISOString()}. Ask an administrator for a new one.`,
+        { apiKeyId: key.id },
+      );
     }
     return { role: key.role, accountId: key.accountId as AccountId, apiKeyId: key.id as ApiKeyId };
   }
@@ -48,7 +53,15 @@ export class AccountsService {
       const accountId = existing?.id ?? this.clock.newId();
       if (existing === null) await manager.insert(AccountEntity, { id: accountId, name: FIRST_ACCOUNT, createdAt: now });
       const secret = newSecret();
-      await manager.insert(ApiKeyEntity, { id: this.clock.newId(), name: 'first administrator', role: 'admin', accountId, secretHash: hash(secret), createdAt: now, expiresAt: null });
+      await manager.insert(ApiKeyEntity, {
+        id: this.clock.newId(),
+        name: 'first administrator',
+        role: 'admin',
+        accountId,
+        secretHash: hash(secret),
+        createdAt: now,
+        expiresAt: null,
+      });
       await keep(secret);
       return secret;
     });
@@ -61,7 +74,9 @@ export class AccountsService {
       await this.dataSource.manager.insert(AccountEntity, row);
     } catch (error) {
       if (violatedUnique(error) === undefined) throw error;
-      throw new HoldfastError('NAME_TAKEN', `There already is an account named "${input.name}". Choose another name.`, { name: input.name });
+      throw new HoldfastError('NAME_TAKEN', `There already is an account named "${input.name}". Choose another name.`, {
+        name: input.name,
+      });
     }
     this.audit.changed(caller, 'account.create', { accountId: row.id, name: row.name });
     return accountView(row);
@@ -70,7 +85,11 @@ export class AccountsService {
   async listAccounts(caller: Caller, query: PageQuery): Promise<Page<Account>> {
     requireAdmin(caller, 'list accounts');
     const after = cursorOf(query);
-    const rows = await this.dataSource.manager.find(AccountEntity, { where: after === undefined ? {} : { name: MoreThan(after) }, order: { name: 'ASC' }, take: query.limit + 1 });
+    const rows = await this.dataSource.manager.find(AccountEntity, {
+      where: after === undefined ? {} : { name: MoreThan(after) },
+      order: { name: 'ASC' },
+      take: query.limit + 1,
+    });
     return pageOf(rows, query.limit, (row) => row.name, accountView);
   }
 
@@ -83,7 +102,11 @@ export class AccountsService {
       await this.dataSource.manager.delete(AccountEntity, { id: accountId });
     } catch (error) {
       if (!isForeignKeyViolation(error)) throw error;
-      throw new HoldfastError('IN_USE', `The account "${row.name}" still has API keys or VMs. Delete the keys and give the VMs to another account first.`, { accountId });
+      throw new HoldfastError(
+        'IN_USE',
+        `The account "${row.name}" still has API keys or VMs. Delete the keys and give the VMs to another account first.`,
+        { accountId },
+      );
     }
     this.audit.changed(caller, 'account.delete', { accountId, name: row.name });
   }
@@ -114,14 +137,19 @@ export class AccountsService {
   async listApiKeys(caller: Caller, query: PageQuery): Promise<Page<ApiKey>> {
     requireAdmin(caller, 'list API keys');
     const after = cursorOf(query);
-    const rows = await this.dataSource.manager.find(ApiKeyEntity, { where: after === undefined ? {} : { id: MoreThan(after) }, order: { id: 'ASC' }, take: query.limit + 1 });
+    const rows = await this.dataSource.manager.find(ApiKeyEntity, {
+      where: after === undefined ? {} : { id: MoreThan(after) },
+      order: { id: 'ASC' },
+      take: query.limit + 1,
+    });
     return pageOf(rows, query.limit, (row) => row.id, keyView);
   }
 
   async deleteApiKey(caller: Caller, apiKeyId: string): Promise<void> {
     requireAdmin(caller, 'delete API keys');
     const deleted = await this.dataSource.manager.delete(ApiKeyEntity, { id: apiKeyId });
-    if (deleted.affected === 0) throw new HoldfastError('NOT_FOUND', `There is no API key ${apiKeyId}. List the keys to see their ids.`, { apiKeyId });
+    if (deleted.affected === 0)
+      throw new HoldfastError('NOT_FOUND', `There is no API key ${apiKeyId}. List the keys to see their ids.`, { apiKeyId });
     this.audit.changed(caller, 'api-key.delete', { apiKeyId });
   }
 }

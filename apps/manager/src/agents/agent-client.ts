@@ -17,7 +17,15 @@ import type {
   WatchOperationResponse,
 } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import { fromServiceError, type CalledHost } from './agent-errors.js';
-import type { AgentCommand, AgentOperation, DomainChanges, HostInfo, SeenDomain, StorageAccess, StorageFacts } from './agent-types.js';
+import type {
+  AgentCommand,
+  AgentOperation,
+  DomainChanges,
+  HostInfo,
+  SeenDomain,
+  StorageAccess,
+  StorageFacts,
+} from './agent-types.js';
 import { toDomain, toDomainChanges, toHostInfo, toOperation } from './wire-mapping.js';
 
 const SHORT_MS = 10_000;
@@ -35,12 +43,16 @@ export class AgentClient {
   ) {}
 
   async hostInfo(): Promise<HostInfo> {
-    return toHostInfo(await this.unary((done: Done<GetHostInfoResponse>) => this.client.getHostInfo({}, new Metadata(), within(SHORT_MS), done)));
+    return toHostInfo(
+      await this.unary((done: Done<GetHostInfoResponse>) => this.client.getHostInfo({}, new Metadata(), within(SHORT_MS), done)),
+    );
   }
 
   /** Unknown UUIDs are absent from the answer. */
   async listDomains(uuids: readonly string[]): Promise<SeenDomain[]> {
-    const { domains } = await this.unary((done: Done<ListDomainsResponse>) => this.client.listDomains({ uuids: [...uuids] }, new Metadata(), within(LIST_MS), done));
+    const { domains } = await this.unary((done: Done<ListDomainsResponse>) =>
+      this.client.listDomains({ uuids: [...uuids] }, new Metadata(), within(LIST_MS), done),
+    );
     return domains.map(toDomain);
   }
 
@@ -63,13 +75,34 @@ export class AgentClient {
     const options = within(SHORT_MS);
     switch (command.kind) {
       case 'takeBackup':
-        return toOperation((await this.unary((done: Done<TakeBackupResponse>) => this.client.takeBackup(command.request, metadata, options, done))).operation);
+        return toOperation(
+          (await this.unary((done: Done<TakeBackupResponse>) => this.client.takeBackup(command.request, metadata, options, done)))
+            .operation,
+        );
       case 'restoreBackup':
-        return toOperation((await this.unary((done: Done<RestoreBackupResponse>) => this.client.restoreBackup(command.request, metadata, options, done))).operation);
+        return toOperation(
+          (
+            await this.unary((done: Done<RestoreBackupResponse>) =>
+              this.client.restoreBackup(command.request, metadata, options, done),
+            )
+          ).operation,
+        );
       case 'cleanupBackupError':
-        return toOperation((await this.unary((done: Done<CleanupBackupErrorResponse>) => this.client.cleanupBackupError(command.request, metadata, options, done))).operation);
+        return toOperation(
+          (
+            await this.unary((done: Done<CleanupBackupErrorResponse>) =>
+              this.client.cleanupBackupError(command.request, metadata, options, done),
+            )
+          ).operation,
+        );
       case 'releaseFiles':
-        return toOperation((await this.unary((done: Done<ReleaseFilesResponse>) => this.client.releaseFiles(command.request, metadata, options, done))).operation);
+        return toOperation(
+          (
+            await this.unary((done: Done<ReleaseFilesResponse>) =>
+              this.client.releaseFiles(command.request, metadata, options, done),
+            )
+          ).operation,
+        );
       default:
         return assertNever(command);
     }
@@ -82,15 +115,29 @@ export class AgentClient {
   }
 
   async getOperation(operationId: string): Promise<AgentOperation> {
-    return toOperation((await this.unary((done: Done<GetOperationResponse>) => this.client.getOperation({ operationId }, new Metadata(), within(SHORT_MS), done))).operation);
+    return toOperation(
+      (
+        await this.unary((done: Done<GetOperationResponse>) =>
+          this.client.getOperation({ operationId }, new Metadata(), within(SHORT_MS), done),
+        )
+      ).operation,
+    );
   }
 
   async cancelOperation(operationId: string): Promise<AgentOperation> {
-    return toOperation((await this.unary((done: Done<CancelOperationResponse>) => this.client.cancelOperation({ operationId }, new Metadata(), within(SHORT_MS), done))).operation);
+    return toOperation(
+      (
+        await this.unary((done: Done<CancelOperationResponse>) =>
+          this.client.cancelOperation({ operationId }, new Metadata(), within(SHORT_MS), done),
+        )
+      ).operation,
+    );
   }
 
   async forgetOperation(operationId: string): Promise<void> {
-    await this.unary((done: Done<ForgetOperationResponse>) => this.client.forgetOperation({ operationId }, new Metadata(), within(SHORT_MS), done));
+    await this.unary((done: Done<ForgetOperationResponse>) =>
+      this.client.forgetOperation({ operationId }, new Metadata(), within(SHORT_MS), done),
+    );
   }
 
   close(): void {

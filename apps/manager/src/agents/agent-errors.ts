@@ -22,16 +22,36 @@ export function fromServiceError(error: ServiceError, host: CalledHost): Holdfas
   const reason = error.details === '' ? error.message : error.details;
   switch (error.code) {
     case status.UNIMPLEMENTED:
-      return new HoldfastError('VERSION_MISMATCH', `The agent on host "${host.name}" does not know this call (${reason}). Install the same version of Holdfast on host and manager.`, fields, { cause: error });
+      return new HoldfastError(
+        'VERSION_MISMATCH',
+        `The agent on host "${host.name}" does not know this call (${reason}). Install the same version of Holdfast on host and manager.`,
+        fields,
+        { cause: error },
+      );
     case status.UNAUTHENTICATED:
     case status.PERMISSION_DENIED:
-      return new HoldfastError('CERTIFICATE_REFUSED', `The agent on host "${host.name}" refused the manager's certificate (${reason}). Let the host join again.`, fields, { cause: error });
+      return new HoldfastError(
+        'CERTIFICATE_REFUSED',
+        `The agent on host "${host.name}" refused the manager's certificate (${reason}). Let the host join again.`,
+        fields,
+        { cause: error },
+      );
     case status.INVALID_ARGUMENT:
     case status.FAILED_PRECONDITION:
     case status.NOT_FOUND:
-      return new HoldfastError('BUG', `The agent on host "${host.name}" refused a call in a way that this manager does not understand: ${reason}`, fields, { cause: error });
+      return new HoldfastError(
+        'BUG',
+        `The agent on host "${host.name}" refused a call in a way that this manager does not understand: ${reason}`,
+        fields,
+        { cause: error },
+      );
     default:
-      return new HoldfastError('HOST_UNAVAILABLE', `The host "${host.name}" (${host.address}) does not answer: ${reason}. Start its agent or mend the network.`, fields, { cause: error });
+      return new HoldfastError(
+        'HOST_UNAVAILABLE',
+        `The host "${host.name}" (${host.address}) does not answer: ${reason}. Start its agent or mend the network.`,
+        fields,
+        { cause: error },
+      );
   }
 }
 

@@ -10,8 +10,24 @@ import {
   type GetHostInfoResponse,
   type WatchDomainsResponse,
 } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
-import { OperationState, StepState, VmOutcome, type ErrorInfo, type Operation } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
-import type { AgentCommand, AgentOperation, AgentOutcome, AgentResult, DomainChanges, HostInfo, SeenDisk, SeenDomain, SeenPowerState } from './agent-types.js';
+import {
+  OperationState,
+  StepState,
+  VmOutcome,
+  type ErrorInfo,
+  type Operation,
+} from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
+import type {
+  AgentCommand,
+  AgentOperation,
+  AgentOutcome,
+  AgentResult,
+  DomainChanges,
+  HostInfo,
+  SeenDisk,
+  SeenDomain,
+  SeenPowerState,
+} from './agent-types.js';
 
 export function toHostInfo(wire: GetHostInfoResponse): HostInfo {
   return {
@@ -112,7 +128,13 @@ function toDisk(wire: Disk): SeenDisk {
     serial: wire.serial,
     format: wire.format,
     virtualSizeBytes: wire.virtualSizeBytes,
-    layers: wire.layers.map(({ path, format, inode, virtualSizeBytes, allocatedBytes }) => ({ path, format, inode, virtualSizeBytes, allocatedBytes })),
+    layers: wire.layers.map(({ path, format, inode, virtualSizeBytes, allocatedBytes }) => ({
+      path,
+      format,
+      inode,
+      virtualSizeBytes,
+      allocatedBytes,
+    })),
     refusal: wire.refusal === undefined ? null : toErrorData(wire.refusal),
   };
 }
@@ -150,7 +172,10 @@ function toOperationState(state: OperationState): OperationView['state'] {
       return 'Cancelled';
     case OperationState.OPERATION_STATE_UNSPECIFIED:
     case OperationState.UNRECOGNIZED:
-      throw new HoldfastError('VERSION_MISMATCH', `The agent says a state of an operation that this manager does not know (${state}).`);
+      throw new HoldfastError(
+        'VERSION_MISMATCH',
+        `The agent says a state of an operation that this manager does not know (${state}).`,
+      );
     default:
       return assertNever(state);
   }

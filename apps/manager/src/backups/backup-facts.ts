@@ -10,7 +10,12 @@ import type { PlanFacts } from './plan-backup.js';
 
 type Head = NonNullable<PlanFacts['head']>;
 
-export async function readPlanFacts(manager: EntityManager, settings: SettingsService, vm: VmEntity, backup: { id: string; isolated: boolean }): Promise<PlanFacts> {
+export async function readPlanFacts(
+  manager: EntityManager,
+  settings: SettingsService,
+  vm: VmEntity,
+  backup: { id: string; isolated: boolean },
+): Promise<PlanFacts> {
   const zone = await manager.findOneByOrFail(ZoneEntity, { id: vm.zoneId });
   const offering = vm.offeringId === null ? null : await manager.findOneBy(OfferingEntity, { id: vm.offeringId });
   return {
@@ -38,7 +43,12 @@ async function readHead(manager: EntityManager, headBackupId: string | null): Pr
      ) SELECT count(*)::int AS length, count(*) FILTER (WHERE state NOT IN ('BackedUp', 'Removed'))::int AS broken FROM chain`,
     [headBackupId],
   );
-  return { id: head.id, storageId: head.storageId, chainLength: row?.length ?? 1, continuable: continuable(head, row?.broken ?? 0) };
+  return {
+    id: head.id,
+    storageId: head.storageId,
+    chainLength: row?.length ?? 1,
+    continuable: continuable(head, row?.broken ?? 0),
+  };
 }
 
 function continuable(head: BackupEntity, broken: number): true | string {

@@ -17,7 +17,11 @@ export interface RefusalVolume {
 }
 
 /** The first thing that speaks against a backup; undefined when nothing does. `volumes`: the attached ones. */
-export function backupRefusal(vm: RefusalVm, volumes: readonly RefusalVolume[], quiesce: 'no' | 'try' | 'require'): HoldfastError | undefined {
+export function backupRefusal(
+  vm: RefusalVm,
+  volumes: readonly RefusalVolume[],
+  quiesce: 'no' | 'try' | 'require',
+): HoldfastError | undefined {
   const fields = { vmId: vm.id };
   if (vm.protectionState === 'BackupError') {
     const why = vm.protectionReason?.message ?? 'its disks are not in a state that Holdfast can explain';
@@ -33,13 +37,25 @@ export function backupRefusal(vm: RefusalVm, volumes: readonly RefusalVolume[], 
   const first = refused[0]?.refusal;
   if (first !== undefined && first !== null) {
     const all = refused.map((volume) => `${volume.target}: ${volume.refusal?.message ?? ''}`).join('; ');
-    return new HoldfastError(first.code, `The VM "${vm.name}" cannot be backed up. ${all}`, { ...first.fields, ...fields, target: refused.map((volume) => volume.target).join(',') });
+    return new HoldfastError(first.code, `The VM "${vm.name}" cannot be backed up. ${all}`, {
+      ...first.fields,
+      ...fields,
+      target: refused.map((volume) => volume.target).join(','),
+    });
   }
   if (volumes.length === 0) {
-    return new HoldfastError('DISK_UNSUPPORTED', `The VM "${vm.name}" has no disk that could be backed up. Attach one first.`, fields);
+    return new HoldfastError(
+      'DISK_UNSUPPORTED',
+      `The VM "${vm.name}" has no disk that could be backed up. Attach one first.`,
+      fields,
+    );
   }
   if (vm.powerState === 'Other') {
-    return new HoldfastError('WRONG_STATE', `The VM "${vm.name}" is neither running, paused nor shut off just now. Wait until it is, then try again.`, fields);
+    return new HoldfastError(
+      'WRONG_STATE',
+      `The VM "${vm.name}" is neither running, paused nor shut off just now. Wait until it is, then try again.`,
+      fields,
+    );
   }
   if (quiesce === 'require' && vm.powerState === 'Running' && !vm.guestAgent) {
     return new HoldfastError(

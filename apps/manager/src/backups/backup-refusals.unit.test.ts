@@ -2,7 +2,15 @@
 import { describe, expect, it } from '@jest/globals';
 import { backupRefusal, type RefusalVm } from './backup-refusals.js';
 
-const vm: RefusalVm = { id: 'V', name: 'web "1"\n$(x)', powerState: 'Running', protectionState: 'Ok', protectionReason: null, guestAgent: true, problems: [] };
+const vm: RefusalVm = {
+  id: 'V',
+  name: 'web "1"\n$(x)',
+  powerState: 'Running',
+  protectionState: 'Ok',
+  protectionReason: null,
+  guestAgent: true,
+  problems: [],
+};
 const fine = [{ target: 'vda', refusal: null }];
 const network = { target: 'vdb', refusal: { code: 'DISK_UNSUPPORTED' as const, message: 'a network disk', fields: {} } };
 
@@ -13,7 +21,12 @@ describe('backupRefusal', () => {
 
   it.each([
     ['CHAIN_UNEXPLAINED', { ...vm, protectionState: 'BackupError' as const }, fine, 'no' as const],
-    ['DEFINITION_DRIFT', { ...vm, problems: [{ code: 'DEFINITION_DRIFT' as const, message: 'drift', fields: {} }] }, fine, 'no' as const],
+    [
+      'DEFINITION_DRIFT',
+      { ...vm, problems: [{ code: 'DEFINITION_DRIFT' as const, message: 'drift', fields: {} }] },
+      fine,
+      'no' as const,
+    ],
     ['DISK_UNSUPPORTED', vm, [...fine, network], 'no' as const],
     ['DISK_UNSUPPORTED', vm, [], 'no' as const],
     ['WRONG_STATE', { ...vm, powerState: 'Other' }, fine, 'no' as const],
@@ -23,7 +36,10 @@ describe('backupRefusal', () => {
   });
 
   it('names every disk that is in the way', () => {
-    expect(backupRefusal(vm, [network, { ...network, target: 'vdc' }], 'no')).toMatchObject({ fields: { target: 'vdb,vdc' }, message: expect.stringContaining('vdc: a network disk') });
+    expect(backupRefusal(vm, [network, { ...network, target: 'vdc' }], 'no')).toMatchObject({
+      fields: { target: 'vdb,vdc' },
+      message: expect.stringContaining('vdc: a network disk'),
+    });
   });
 
   it('without the guest agent, try and no go on; so does a VM that is not running', () => {

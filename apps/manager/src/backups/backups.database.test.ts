@@ -42,7 +42,9 @@ describe('a backup', () => {
     manager = await TestManager.start(await databases.open(), folder);
     zone = await manager.newZone();
     agent = await manager.newHost(zone, hostile);
-    await manager.get(StoragesService).create(manager.admin, { zoneId: zone as never, name: hostile, type: 'dir', source: '/backup', options: '', adopt: false });
+    await manager
+      .get(StoragesService)
+      .create(manager.admin, { zoneId: zone as never, name: hostile, type: 'dir', source: '/backup', options: '', adopt: false });
     vm = randomUUID();
     agent.setDomain(domainOf(vm, hostile, { vda: ['/pool/root.qcow2'], vdb: ['/pool/data 1\n.qcow2'] }, () => agent.newInode()));
     await seen();
@@ -57,8 +59,10 @@ describe('a backup', () => {
   const rows = () => manager.database.dataSource.manager;
   const vmRow = () => rows().findOneByOrFail(VmEntity, { id: vm });
   const seen = () => waitFor('the VM', async () => (await rows().findOneBy(VmEntity, { id: vm })) ?? undefined);
-  const take = (wish: Partial<CreateBackup> = {}): Promise<Operation> => manager.get(BackupsService).create(manager.admin, vm, { ...WISH, ...wish });
-  const show = (operation: Operation): Promise<Backup> => manager.get(BackupsService).get(manager.admin, operation.backupId ?? '');
+  const take = (wish: Partial<CreateBackup> = {}): Promise<Operation> =>
+    manager.get(BackupsService).create(manager.admin, vm, { ...WISH, ...wish });
+  const show = (operation: Operation): Promise<Backup> =>
+    manager.get(BackupsService).get(manager.admin, operation.backupId ?? '');
   async function backup(wish: Partial<CreateBackup> = {}): Promise<Backup> {
     const operation = await take(wish);
     await manager.finished(operation.id);
@@ -73,8 +77,17 @@ describe('a backup', () => {
 
   it('a chain of three and an isolated one: what is told, recorded and left on primary', async () => {
     const b1 = await backup();
-    expect(b1).toMatchObject({ state: 'BackedUp', type: 'FULL', fullReason: 'the VM has no open backup chain', endOfChain: false, vmName: hostile });
-    expect(b1.volumes.map((volume) => [volume.target, volume.copiedInFull])).toEqual([['vda', true], ['vdb', true]]);
+    expect(b1).toMatchObject({
+      state: 'BackedUp',
+      type: 'FULL',
+      fullReason: 'the VM has no open backup chain',
+      endOfChain: false,
+      vmName: hostile,
+    });
+    expect(b1.volumes.map((volume) => [volume.target, volume.copiedInFull])).toEqual([
+      ['vda', true],
+      ['vdb', true],
+    ]);
     expect((await vmRow()).headBackupId).toBe(b1.id);
 
     const isolated = await backup({ isolated: true });
@@ -85,7 +98,10 @@ describe('a backup', () => {
     expect(b2).toMatchObject({ type: 'INCREMENTAL', parentId: b1.id, endOfChain: false, name: 'second' });
     expect(b2.volumes[0]?.parentFile).toBe(`../${b1.id}/${b2.volumes[0]?.key}.qcow2`);
     const request = sent(2);
-    expect(request.volumes[0]).toMatchObject({ parentDeltaPath: sent(0).volumes[0]?.newDeltaPath, mergeDeltaPaths: [sent(0).volumes[0]?.newDeltaPath] });
+    expect(request.volumes[0]).toMatchObject({
+      parentDeltaPath: sent(0).volumes[0]?.newDeltaPath,
+      mergeDeltaPaths: [sent(0).volumes[0]?.newDeltaPath],
+    });
     expect(request.volumes[0]?.parentDeltaInode).toBeGreaterThan(0n);
     expect(await rows().countBy(VolumeDeltaEntity, { vmId: vm })).toBe(2);
 
@@ -93,7 +109,10 @@ describe('a backup', () => {
     expect(b3).toMatchObject({ type: 'INCREMENTAL', parentId: b2.id, endOfChain: true });
     expect(await vmRow()).toMatchObject({ headBackupId: null, protectionState: 'Ok', activeOperationId: null });
     expect(await rows().countBy(VolumeDeltaEntity, { vmId: vm })).toBe(0);
-    expect(agent.domains.get(vm)?.disks.map((disk) => disk.layers.map((layer) => layer.path))).toEqual([['/pool/root.qcow2'], ['/pool/data 1\n.qcow2']]);
+    expect(agent.domains.get(vm)?.disks.map((disk) => disk.layers.map((layer) => layer.path))).toEqual([
+      ['/pool/root.qcow2'],
+      ['/pool/data 1\n.qcow2'],
+    ]);
 
     const b4 = await backup();
     expect(b4.fullReason).toMatch(/was the end of its chain/);
@@ -120,7 +139,8 @@ describe('a backup', () => {
     await running(operation.id);
     const watched: string[] = [];
     const watcher = (async () => {
-      for await (const now of manager.get(OperationsService).watch(manager.admin, operation.id)) watched.push(`${now.state} ${now.progress[0]?.doneBytes ?? '-'}`);
+      for await (const now of manager.get(OperationsService).watch(manager.admin, operation.id))
+        watched.push(`${now.state} ${now.progress[0]?.doneBytes ?? '-'}`);
     })();
     agent.progress(operation.id, { progress: [{ key: 'k', target: 'vda', phase: 'copy', doneBytes: 5n, totalBytes: 0n }] });
     await waitFor('progress', () => watched.find((line) => line === 'Running 5'));
@@ -146,7 +166,10 @@ describe('a backup', () => {
 
   it('an outdated plan is made again, at most three times', async () => {
     const outdated = new HoldfastError('PLAN_OUTDATED', 'not as planned');
-    agent.scripts.push({ refuse: outdated }, { end: { state: FAILED, outcome: VmOutcome.VM_OUTCOME_AS_BEFORE, error: outdated.toData() } });
+    agent.scripts.push(
+      { refuse: outdated },
+      { end: { state: FAILED, outcome: VmOutcome.VM_OUTCOME_AS_BEFORE, error: outdated.toData() } },
+    );
     expect(await backup()).toMatchObject({ state: 'BackedUp' });
     expect(new Set(agent.accepted.map((command) => command.request.header?.operationId)).size).toBe(2);
     agent.scripts.push({ refuse: outdated }, { refuse: outdated }, { refuse: outdated }, { refuse: outdated });
@@ -156,7 +179,13 @@ describe('a backup', () => {
 
   it('a failed copy: the backup says why, the VM is as before, the chain goes on', async () => {
     const b1 = await backup();
-    agent.scripts.push({ end: { state: FAILED, outcome: VmOutcome.VM_OUTCOME_AS_BEFORE, error: { code: 'STORAGE_FULL', message: 'full', fields: {} } } });
+    agent.scripts.push({
+      end: {
+        state: FAILED,
+        outcome: VmOutcome.VM_OUTCOME_AS_BEFORE,
+        error: { code: 'STORAGE_FULL', message: 'full', fields: {} },
+      },
+    });
     expect(await backup()).toMatchObject({ state: 'Failed', error: { code: 'STORAGE_FULL' }, volumes: [] });
     expect(await vmRow()).toMatchObject({ protectionState: 'Ok', headBackupId: b1.id });
     expect(await backup()).toMatchObject({ state: 'BackedUp', type: 'INCREMENTAL', parentId: b1.id });
@@ -165,13 +194,22 @@ describe('a backup', () => {
   it('published with merges pending: backed up, and a clean-up merges by itself', async () => {
     const b1 = await backup();
     const d1 = sent(0).volumes.map((volume) => volume.newDeltaPath);
-    agent.scripts.push({ end: { state: OperationState.OPERATION_STATE_SUCCEEDED, outcome: VmOutcome.VM_OUTCOME_MERGE_PENDING }, act: true });
+    agent.scripts.push({
+      end: { state: OperationState.OPERATION_STATE_SUCCEEDED, outcome: VmOutcome.VM_OUTCOME_MERGE_PENDING },
+      act: true,
+    });
     const b2 = await backup();
     expect(b2).toMatchObject({ state: 'BackedUp', parentId: b1.id });
     // The deltas of b1 stay in the chain, as when the merge did not happen.
     const domain = agent.domains.get(vm);
     if (domain === undefined) throw new Error('no domain');
-    agent.setDomain({ ...domain, disks: domain.disks.map((disk, index) => ({ ...disk, layers: [...disk.layers.slice(0, 1), { ...disk.layers[0]!, path: d1[index] ?? '' }, ...disk.layers.slice(1)] })) });
+    agent.setDomain({
+      ...domain,
+      disks: domain.disks.map((disk, index) => ({
+        ...disk,
+        layers: [...disk.layers.slice(0, 1), { ...disk.layers[0]!, path: d1[index] ?? '' }, ...disk.layers.slice(1)],
+      })),
+    });
     await waitFor('rest', async () => ((await vmRow()).protectionState === 'Ok' && agent.accepted.length > 2 ? true : undefined));
     const cleanup = agent.accepted.find((command) => command.kind === 'cleanupBackupError');
     expect(cleanup?.request).toMatchObject({ unpublishedBackupIds: [], dryRun: false });
@@ -181,20 +219,39 @@ describe('a backup', () => {
   });
 
   it('failed with leftovers: a clean-up gets the folder and the deltas', async () => {
-    agent.scripts.push({ end: { state: FAILED, outcome: VmOutcome.VM_OUTCOME_MERGE_PENDING, error: { code: 'TOOL_FAILED', message: 'killed', fields: {} } } });
+    agent.scripts.push({
+      end: {
+        state: FAILED,
+        outcome: VmOutcome.VM_OUTCOME_MERGE_PENDING,
+        error: { code: 'TOOL_FAILED', message: 'killed', fields: {} },
+      },
+    });
     const failed = await backup();
     expect(failed.state).toBe('Failed');
     await waitFor('the clean-up', () => agent.accepted.find((command) => command.kind === 'cleanupBackupError'));
     await waitFor('rest', async () => ((await vmRow()).protectionState === 'Ok' ? true : undefined));
     const command = agent.accepted.find((candidate) => candidate.kind === 'cleanupBackupError');
-    expect(command?.request).toMatchObject({ unpublishedBackupIds: [failed.id], unusedDeltaPaths: expect.arrayContaining([sent(0).volumes[0]?.newDeltaPath]) });
+    expect(command?.request).toMatchObject({
+      unpublishedBackupIds: [failed.id],
+      unusedDeltaPaths: expect.arrayContaining([sent(0).volumes[0]?.newDeltaPath]),
+    });
     expect(await rows().countBy(VolumeDeltaEntity, { vmId: vm })).toBe(0);
   });
 
   it('a chain that cannot be explained: BackupError, new backups are refused with the way out, finishing the chain mends it', async () => {
-    agent.scripts.push({ end: { state: FAILED, outcome: VmOutcome.VM_OUTCOME_UNEXPLAINED, error: { code: 'CHAIN_UNEXPLAINED', message: 'what is this', fields: {} } } });
+    agent.scripts.push({
+      end: {
+        state: FAILED,
+        outcome: VmOutcome.VM_OUTCOME_UNEXPLAINED,
+        error: { code: 'CHAIN_UNEXPLAINED', message: 'what is this', fields: {} },
+      },
+    });
     await backup();
-    expect(await manager.get(VmsService).get(manager.admin, vm)).toMatchObject({ protectionState: 'BackupError', protectionReason: { message: 'what is this' }, powerState: 'Running' });
+    expect(await manager.get(VmsService).get(manager.admin, vm)).toMatchObject({
+      protectionState: 'BackupError',
+      protectionReason: { message: 'what is this' },
+      powerState: 'Running',
+    });
     await expect(take()).rejects.toMatchObject({ code: 'CHAIN_UNEXPLAINED', message: expect.stringContaining('finish-chain') });
     const dry = await manager.get(VmsService).finishBackupChain(manager.admin, vm, { dryRun: true });
     expect(await manager.finished(dry.id)).toMatchObject({ state: 'Succeeded' });
@@ -208,7 +265,10 @@ describe('a backup', () => {
   it('unassigning ends the chain and merges; a further backup is refused', async () => {
     const b1 = await backup();
     const operation = await manager.get(VmsService).unassignOffering(manager.admin, vm);
-    expect(await manager.finished(operation.id)).toMatchObject({ state: 'Succeeded', plan: expect.arrayContaining([expect.stringContaining('merge')]) });
+    expect(await manager.finished(operation.id)).toMatchObject({
+      state: 'Succeeded',
+      plan: expect.arrayContaining([expect.stringContaining('merge')]),
+    });
     expect(await vmRow()).toMatchObject({ headBackupId: null, offeringId: null });
     expect(await manager.get(BackupsService).get(manager.admin, b1.id)).toMatchObject({ endOfChain: true, state: 'BackedUp' });
     expect(agent.domains.get(vm)?.disks[0]?.layers).toHaveLength(1);
@@ -225,6 +285,26 @@ describe('a backup', () => {
     expect(await manager.finished(operation.id)).toMatchObject({ state: 'Succeeded' });
     expect(agent.accepted).toHaveLength(1);
     expect(await show(operation)).toMatchObject({ state: 'BackedUp' });
+  });
+
+  it('a manager that was killed: its lease runs out and another takes over', async () => {
+    agent.scripts.push({ hold: true });
+    const operation = await take();
+    await running(operation.id);
+    await waitFor('acceptance', async () =>
+      (await rows().findOneByOrFail(OperationEntity, { id: operation.id })).accepted ? true : undefined,
+    );
+    await manager.stop();
+    manager = await TestManager.start(await databases.open(), folder);
+    // As a killed one leaves it: owned, with a lease that nobody renews.
+    await rows().update(
+      OperationEntity,
+      { id: operation.id },
+      { owner: randomUUID(), leaseUntil: new Date(Date.now() + 1000), attempt: () => 'attempt + 1' },
+    );
+    agent.resume(operation.id);
+    expect(await manager.finished(operation.id)).toMatchObject({ state: 'Succeeded' });
+    expect(agent.accepted).toHaveLength(1);
   });
 
   it('two managers on one database: each operation is done once', async () => {
@@ -249,7 +329,9 @@ describe('a backup', () => {
     await expect(take()).rejects.toMatchObject({ code: 'HOST_UNAVAILABLE', message: expect.stringMatching(/Start its agent/) });
     expect(await manager.get(VmsService).get(manager.admin, vm)).toMatchObject({ powerState: 'Unknown' });
     await agent.start();
-    await waitFor('watching again', async () => ((await manager.get(OperationsService).get(manager.admin, operation.id)).waitingFor === undefined ? true : undefined));
+    await waitFor('watching again', async () =>
+      (await manager.get(OperationsService).get(manager.admin, operation.id)).waitingFor === undefined ? true : undefined,
+    );
     agent.resume(operation.id);
     expect(await manager.finished(operation.id)).toMatchObject({ state: 'Succeeded' });
   });
@@ -258,11 +340,16 @@ describe('a backup', () => {
     agent.scripts.push({ hold: true });
     const operation = await take();
     await running(operation.id);
-    await waitFor('acceptance', async () => ((await rows().findOneByOrFail(OperationEntity, { id: operation.id })).accepted ? true : undefined));
+    await waitFor('acceptance', async () =>
+      (await rows().findOneByOrFail(OperationEntity, { id: operation.id })).accepted ? true : undefined,
+    );
     await agent.stop();
     agent.loseState();
     await agent.start();
-    expect(await manager.finished(operation.id)).toMatchObject({ state: 'Failed', error: { code: 'INTERRUPTED', message: expect.stringMatching(/not known/) } });
+    expect(await manager.finished(operation.id)).toMatchObject({
+      state: 'Failed',
+      error: { code: 'INTERRUPTED', message: expect.stringMatching(/not known/) },
+    });
     await waitFor('rest', async () => ((await vmRow()).protectionState === 'Ok' ? true : undefined));
     expect(agent.accepted.at(-1)).toMatchObject({ kind: 'cleanupBackupError' });
     expect(await backup()).toMatchObject({ state: 'BackedUp' });
@@ -278,8 +365,19 @@ describe('a backup', () => {
     agent.setDomain({ ...domain, guestAgent: false });
     await waitFor('no agent', async () => ((await vmRow()).guestAgent ? undefined : true));
     await expect(take({ quiesce: 'require' })).rejects.toMatchObject({ code: 'GUEST_AGENT_MISSING' });
-    agent.setDomain({ ...domain, disks: [{ ...domain.disks[0]!, layers: [], refusal: { code: 'BACKING_FILE_MISSING', message: '/t is missing', fields: { path: '/t' } } }] });
-    await waitFor('refusal', async () => ((await manager.get(VmsService).volumes(manager.admin, vm))[0]?.refusal === undefined ? undefined : true));
+    agent.setDomain({
+      ...domain,
+      disks: [
+        {
+          ...domain.disks[0]!,
+          layers: [],
+          refusal: { code: 'BACKING_FILE_MISSING', message: '/t is missing', fields: { path: '/t' } },
+        },
+      ],
+    });
+    await waitFor('refusal', async () =>
+      (await manager.get(VmsService).volumes(manager.admin, vm))[0]?.refusal === undefined ? undefined : true,
+    );
     await expect(take()).rejects.toMatchObject({ code: 'BACKING_FILE_MISSING', fields: { target: 'vda', path: '/t' } });
     agent.removeDomain(vm);
     await waitFor('gone', async () => ((await vmRow()).powerState === 'Gone' ? true : undefined));

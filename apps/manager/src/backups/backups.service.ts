@@ -44,7 +44,11 @@ export class BackupsService {
     const vm = await requireVm(manager, caller, vmId);
     if (vm.powerState === 'Gone') throw gone(vm);
     if (vm.offeringId === null) {
-      throw new HoldfastError('NO_OFFERING', `The VM "${vm.name}" has no backup offering. Assign one with "holdfast vm assign".`, { vmId });
+      throw new HoldfastError(
+        'NO_OFFERING',
+        `The VM "${vm.name}" has no backup offering. Assign one with "holdfast vm assign".`,
+        { vmId },
+      );
     }
     if (vm.hostId === null) throw gone(vm);
     const problem = hostProblem(await requireHost(manager, vm.hostId));
@@ -56,8 +60,16 @@ export class BackupsService {
     const now = this.clock.now();
     const operation = await this.dataSource.transaction(async (tx) => {
       const locked = await lockVm(tx, vmId);
-      if (locked.offeringId === null) throw new HoldfastError('NO_OFFERING', `The VM "${vm.name}" was just removed from its backup offering.`, { vmId });
-      const row = await this.queue.add(tx, { kind: 'TakeBackup', vmId, hostId: locked.hostId, backupId, accountId: locked.accountId, input: {} });
+      if (locked.offeringId === null)
+        throw new HoldfastError('NO_OFFERING', `The VM "${vm.name}" was just removed from its backup offering.`, { vmId });
+      const row = await this.queue.add(tx, {
+        kind: 'TakeBackup',
+        vmId,
+        hostId: locked.hostId,
+        backupId,
+        accountId: locked.accountId,
+        input: {},
+      });
       await tx.insert(BackupEntity, {
         id: backupId,
         vmId,
@@ -88,7 +100,10 @@ export class BackupsService {
   async list(caller: Caller, query: ListBackups): Promise<Page<Backup>> {
     const after = numericCursorOf(query);
     const manager = this.dataSource.manager;
-    const find = manager.createQueryBuilder(BackupEntity, 'b').orderBy('b.seq', 'DESC').limit(query.limit + 1);
+    const find = manager
+      .createQueryBuilder(BackupEntity, 'b')
+      .orderBy('b.seq', 'DESC')
+      .limit(query.limit + 1);
     if (caller.role !== 'admin') find.andWhere('b.account_id = :account', { account: caller.accountId });
     if (query.vmId !== undefined) find.andWhere('b.vm_id = :vm', { vm: query.vmId });
     if (query.storageId !== undefined) find.andWhere('b.storage_id = :storage', { storage: query.storageId });
@@ -96,8 +111,20 @@ export class BackupsService {
     else find.andWhere('b.state = :state', { state: query.state });
     if (after !== undefined) find.andWhere('b.seq < :after', { after: after.toString() });
     const rows = await find.getMany();
-    const volumes = await manager.find(BackupVolumeEntity, { where: { backupId: In(rows.map((row) => row.id)) }, order: { target: 'ASC' } });
-    return pageOf(rows, query.limit, (row) => row.seq.toString(), (row) => backupView(row, volumes.filter((volume) => volume.backupId === row.id)));
+    const volumes = await manager.find(BackupVolumeEntity, {
+      where: { backupId: In(rows.map((row) => row.id)) },
+      order: { target: 'ASC' },
+    });
+    return pageOf(
+      rows,
+      query.limit,
+      (row) => row.seq.toString(),
+      (row) =>
+        backupView(
+          row,
+          volumes.filter((volume) => volume.backupId === row.id),
+        ),
+    );
   }
 
   async get(caller: Caller, backupId: string): Promise<Backup> {

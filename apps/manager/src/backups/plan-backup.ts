@@ -74,15 +74,28 @@ export interface BackupPlan {
 
 /** Throws STORAGE_MISSING or STORAGE_FULL. The volumes must have been found fit before. */
 export function planBackup(facts: PlanFacts): BackupPlan {
-  const policyVolumes = facts.volumes.map((volume) => ({ key: volume.id, target: volume.target, deltaUsable: deltaUsable(volume, facts) }));
+  const policyVolumes = facts.volumes.map((volume) => ({
+    key: volume.id,
+    target: volume.target,
+    deltaUsable: deltaUsable(volume, facts),
+  }));
   const decide = (selectedStorageId: string): BackupDecision =>
-    decideBackup({ wish: { isolated: facts.isolated }, chainSize: facts.chainSize, head: facts.head, selectedStorageId, volumes: policyVolumes });
+    decideBackup({
+      wish: { isolated: facts.isolated },
+      chainSize: facts.chainSize,
+      head: facts.head,
+      selectedStorageId,
+      volumes: policyVolumes,
+    });
 
   const onChain = facts.head === undefined ? undefined : decide(facts.head.storageId);
   const storage = selectStorage(facts.storages, {
     zoneName: facts.zoneName,
     fullBytes: neededBytes(facts, undefined),
-    chain: facts.head === undefined || onChain === undefined || onChain.isolated ? undefined : { storageId: facts.head.storageId, neededBytes: neededBytes(facts, onChain) },
+    chain:
+      facts.head === undefined || onChain === undefined || onChain.isolated
+        ? undefined
+        : { storageId: facts.head.storageId, neededBytes: neededBytes(facts, onChain) },
   });
   const decision = decide(storage.storageId);
   const taken = new Set<string>();
@@ -100,7 +113,9 @@ function planVolume(volume: PlanVolume, facts: PlanFacts, decision: BackupDecisi
   const copiedInFull = how?.copyInFull ?? true;
   const parentDelta = copiedInFull ? undefined : headDelta(volume, facts);
   const newDeltaPath = deltaPath(active, volume.basePath, volume.target, facts.backupId, taken);
-  const old = facts.deltas.filter((delta) => delta.volumeId === volume.id && volume.layers.some((layer) => layer.path === delta.path)).map((delta) => delta.path);
+  const old = facts.deltas
+    .filter((delta) => delta.volumeId === volume.id && volume.layers.some((layer) => layer.path === delta.path))
+    .map((delta) => delta.path);
   const ownGoesToo = decision.isolated || decision.endOfChain;
   return {
     key: volume.id,
@@ -125,12 +140,15 @@ function deltaUsable(volume: PlanVolume, facts: PlanFacts): true | string {
   if (delta === undefined) return 'the last backup does not know this volume';
   const layer = volume.layers.find((candidate) => candidate.path === delta.path);
   if (layer === undefined) return 'its delta is no longer in the chain of the disk';
-  if (delta.inode !== null && layer.inode !== delta.inode.toString()) return 'its delta was replaced by another file of the same name';
+  if (delta.inode !== null && layer.inode !== delta.inode.toString())
+    return 'its delta was replaced by another file of the same name';
   return true;
 }
 
 function headDelta(volume: PlanVolume, facts: PlanFacts): PlanDelta | undefined {
-  return facts.deltas.find((delta) => delta.volumeId === volume.id && delta.backupId === facts.head?.id && delta.state === 'Present');
+  return facts.deltas.find(
+    (delta) => delta.volumeId === volume.id && delta.backupId === facts.head?.id && delta.state === 'Present',
+  );
 }
 
 /** Upper bound of what the files on storage take: the allocated bytes that are read. `decision` undefined: everything in full. */

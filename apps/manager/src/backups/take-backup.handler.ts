@@ -46,7 +46,12 @@ export class TakeBackupHandler implements OperationHandler {
     const known = await manager.findOneByOrFail(VmEntity, { id: operation.vmId });
     const backup = await backupOf(manager, operation);
     if (known.powerState === 'Gone' || known.hostId === null) throw gone(known);
-    if (known.offeringId === null) throw new HoldfastError('NO_OFFERING', `The VM "${known.name}" was removed from its backup offering before the backup began.`, { vmId: known.id });
+    if (known.offeringId === null)
+      throw new HoldfastError(
+        'NO_OFFERING',
+        `The VM "${known.name}" was removed from its backup offering before the backup began.`,
+        { vmId: known.id },
+      );
     const problem = hostProblem(await requireHost(manager, known.hostId));
     if (problem !== undefined) return { kind: 'wait', reason: problem.message };
 
@@ -88,15 +93,19 @@ export class TakeBackupHandler implements OperationHandler {
 
   /** The paths are on record before the agent makes the first of them. */
   private async recordIntent(manager: EntityManager, vmId: string, backup: BackupEntity, plan: BackupPlan): Promise<void> {
-    await manager.update(BackupEntity, { id: backup.id }, {
-      state: 'BackingUp',
-      type: plan.decision.type,
-      fullReason: plan.fullReason ?? null,
-      endOfChain: plan.decision.endOfChain,
-      parentId: plan.decision.parentId ?? null,
-      storageId: plan.storage.storageId,
-      storageReason: plan.storage.reason,
-    });
+    await manager.update(
+      BackupEntity,
+      { id: backup.id },
+      {
+        state: 'BackingUp',
+        type: plan.decision.type,
+        fullReason: plan.fullReason ?? null,
+        endOfChain: plan.decision.endOfChain,
+        parentId: plan.decision.parentId ?? null,
+        storageId: plan.storage.storageId,
+        storageReason: plan.storage.reason,
+      },
+    );
     await manager.delete(BackupVolumeEntity, { backupId: backup.id });
     await manager.delete(VolumeDeltaEntity, { backupId: backup.id });
     await manager.insert(
@@ -113,28 +122,51 @@ export class TakeBackupHandler implements OperationHandler {
     );
     await manager.insert(
       VolumeDeltaEntity,
-      plan.volumes.map((volume) => ({ id: this.clock.newId(), vmId, volumeId: volume.key, backupId: backup.id, path: volume.newDeltaPath, inode: null, state: 'Intended' as const })),
+      plan.volumes.map((volume) => ({
+        id: this.clock.newId(),
+        vmId,
+        volumeId: volume.key,
+        backupId: backup.id,
+        path: volume.newDeltaPath,
+        inode: null,
+        state: 'Intended' as const,
+      })),
     );
   }
 
-  private async recordSuccess(manager: EntityManager, operation: OperationEntity, vm: VmEntity, backup: BackupEntity, outcome: AgentOperation, result: TakeBackupResult): Promise<void> {
-    await manager.update(BackupEntity, { id: backup.id }, {
-      state: 'BackedUp',
-      quiesced: result.quiesced,
-      frozenMs: result.frozenMs,
-      frozenAt: new Date(Number(result.frozenAtUnixMs)),
-      sizeBytes: result.sizeBytes,
-      warnings: [...outcome.warnings],
-      finishedAt: this.clock.now(),
-    });
+  private async recordSuccess(
+    manager: EntityManager,
+    operation: OperationEntity,
+    vm: VmEntity,
+    backup: BackupEntity,
+    outcome: AgentOperation,
+    result: TakeBackupResult,
+  ): Promise<void> {
+    await manager.update(
+      BackupEntity,
+      { id: backup.id },
+      {
+        state: 'BackedUp',
+        quiesced: result.quiesced,
+        frozenMs: result.frozenMs,
+        frozenAt: new Date(Number(result.frozenAtUnixMs)),
+        sizeBytes: result.sizeBytes,
+        warnings: [...outcome.warnings],
+        finishedAt: this.clock.now(),
+      },
+    );
     for (const volume of result.volumes) {
-      await manager.update(BackupVolumeEntity, { backupId: backup.id, key: volume.key }, {
-        target: volume.target,
-        sizeBytes: volume.sizeBytes,
-        virtualSizeBytes: volume.virtualSizeBytes,
-        digest: volume.digest,
-        copiedInFull: volume.copiedInFull,
-      });
+      await manager.update(
+        BackupVolumeEntity,
+        { backupId: backup.id, key: volume.key },
+        {
+          target: volume.target,
+          sizeBytes: volume.sizeBytes,
+          virtualSizeBytes: volume.virtualSizeBytes,
+          digest: volume.digest,
+          copiedInFull: volume.copiedInFull,
+        },
+      );
       const own = { volumeId: volume.key, backupId: backup.id };
       if (volume.deltaPath === '') await manager.delete(VolumeDeltaEntity, own);
       else await manager.update(VolumeDeltaEntity, own, { path: volume.deltaPath, inode: volume.deltaInode, state: 'Present' });
@@ -145,14 +177,23 @@ export class TakeBackupHandler implements OperationHandler {
       await manager.update(VmEntity, { id: vm.id }, { lastBackupAt: new Date(Number(result.frozenAtUnixMs)) });
       return;
     }
-    await manager.update(VmEntity, { id: vm.id }, {
-      headBackupId: backup.endOfChain ? null : backup.id,
-      chainEndedReason: backup.endOfChain ? `the backup "${backup.name}" was the end of its chain` : null,
-      lastBackupAt: new Date(Number(result.frozenAtUnixMs)),
-    });
+    await manager.update(
+      VmEntity,
+      { id: vm.id },
+      {
+        headBackupId: backup.endOfChain ? null : backup.id,
+        chainEndedReason: backup.endOfChain ? `the backup "${backup.name}" was the end of its chain` : null,
+        lastBackupAt: new Date(Number(result.frozenAtUnixMs)),
+      },
+    );
   }
 
-  private async forgetMerged(manager: EntityManager, vmId: string, operation: OperationEntity, result: TakeBackupResult): Promise<void> {
+  private async forgetMerged(
+    manager: EntityManager,
+    vmId: string,
+    operation: OperationEntity,
+    result: TakeBackupResult,
+  ): Promise<void> {
     const command = commandFromJson(operation.request);
     if (command.kind !== 'takeBackup') return;
     const kept = new Set(result.volumes.map((volume) => volume.deltaPath));
@@ -161,8 +202,24 @@ export class TakeBackupHandler implements OperationHandler {
   }
 
   /** `leftovers`: its deltas and its folder may be there still; they are on record until a clean-up has seen to them. */
-  private async recordFailure(manager: EntityManager, backup: BackupEntity, error: ErrorData, warnings: readonly string[], leftovers: boolean): Promise<void> {
-    await manager.update(BackupEntity, { id: backup.id }, { state: 'Failed', error: error as object, warnings: [...warnings], leftoversOnStorage: leftovers, finishedAt: this.clock.now() });
+  private async recordFailure(
+    manager: EntityManager,
+    backup: BackupEntity,
+    error: ErrorData,
+    warnings: readonly string[],
+    leftovers: boolean,
+  ): Promise<void> {
+    await manager.update(
+      BackupEntity,
+      { id: backup.id },
+      {
+        state: 'Failed',
+        error: error as object,
+        warnings: [...warnings],
+        leftoversOnStorage: leftovers,
+        finishedAt: this.clock.now(),
+      },
+    );
     await manager.delete(BackupVolumeEntity, { backupId: backup.id });
     if (leftovers) await manager.update(VolumeDeltaEntity, { backupId: backup.id }, { state: 'Leftover' });
     else await manager.delete(VolumeDeltaEntity, { backupId: backup.id });
@@ -177,7 +234,13 @@ function unknownError(operation: OperationEntity): ErrorData {
   return new HoldfastError('BUG', 'The agent did not say why the backup failed.', { operationId: operation.id }).toData();
 }
 
-function toRequest(vm: VmEntity, backup: BackupEntity, plan: BackupPlan, storage: StorageEntity, freezeBudgetMs: number): TakeBackupRequest {
+function toRequest(
+  vm: VmEntity,
+  backup: BackupEntity,
+  plan: BackupPlan,
+  storage: StorageEntity,
+  freezeBudgetMs: number,
+): TakeBackupRequest {
   return {
     storage: storageAccess(storage),
     backupId: backup.id,
@@ -188,16 +251,18 @@ function toRequest(vm: VmEntity, backup: BackupEntity, plan: BackupPlan, storage
     endOfChain: plan.decision.endOfChain,
     quiesce: QUIESCE[backup.quiesce],
     freezeBudgetMs,
-    volumes: plan.volumes.map(({ key, target, activePath, newDeltaPath, parentDeltaPath, parentDeltaInode, mergeDeltaPaths, templatePath }) => ({
-      key,
-      target,
-      activePath,
-      newDeltaPath,
-      parentDeltaPath,
-      parentDeltaInode,
-      mergeDeltaPaths,
-      templatePath,
-    })),
+    volumes: plan.volumes.map(
+      ({ key, target, activePath, newDeltaPath, parentDeltaPath, parentDeltaInode, mergeDeltaPaths, templatePath }) => ({
+        key,
+        target,
+        activePath,
+        newDeltaPath,
+        parentDeltaPath,
+        parentDeltaInode,
+        mergeDeltaPaths,
+        templatePath,
+      }),
+    ),
     coroutines: COROUTINES,
     manifestNotes: {
       ...(backup.description === '' ? {} : { description: backup.description }),

@@ -55,10 +55,17 @@ export class CertificateAuthority {
     const text = await readFile(file, 'utf8');
     try {
       const [keyPem, certificatePem] = [block(text, 'PRIVATE KEY'), block(text, 'CERTIFICATE')];
-      const key = await webcrypto.subtle.importKey('pkcs8', x509.PemConverter.decodeFirst(keyPem), KEY_ALGORITHM, false, ['sign']);
+      const key = await webcrypto.subtle.importKey('pkcs8', x509.PemConverter.decodeFirst(keyPem), KEY_ALGORITHM, false, [
+        'sign',
+      ]);
       return new CertificateAuthority(new x509.X509Certificate(certificatePem), key, now);
     } catch (error) {
-      throw new HoldfastError('CONFIGURATION_INVALID', `The certificate authority in ${file} cannot be read. Put the file back from a backup; agents trust no other.`, { path: file }, { cause: error });
+      throw new HoldfastError(
+        'CONFIGURATION_INVALID',
+        `The certificate authority in ${file} cannot be read. Put the file back from a backup; agents trust no other.`,
+        { path: file },
+        { cause: error },
+      );
     }
   }
 
@@ -78,7 +85,12 @@ export class CertificateAuthority {
       request = new x509.Pkcs10CertificateRequest(requestPem);
       if (!(await request.verify())) throw new Error('the signature does not match the key');
     } catch (error) {
-      throw new HoldfastError('INVALID_INPUT', 'The certificate request is not a valid PKCS #10 request in PEM. Let the agent make it with "holdfast-agent join".', {}, { cause: error });
+      throw new HoldfastError(
+        'INVALID_INPUT',
+        'The certificate request is not a valid PKCS #10 request in PEM. Let the agent make it with "holdfast-agent join".',
+        {},
+        { cause: error },
+      );
     }
     const names = [{ type: 'dns' as const, value: hostId }];
     return this.issue(`CN=${hostId}`, request.publicKey, names, AGENT_DAYS, ['server', 'client']);
@@ -102,7 +114,13 @@ export class CertificateAuthority {
     return { keyPem: await privatePem(keys.privateKey), certificatePem };
   }
 
-  private async issue(subject: string, publicKey: x509.PublicKeyType, names: x509.JsonGeneralNames, days: number, usage: readonly Usage[]): Promise<string> {
+  private async issue(
+    subject: string,
+    publicKey: x509.PublicKeyType,
+    names: x509.JsonGeneralNames,
+    days: number,
+    usage: readonly Usage[],
+  ): Promise<string> {
     const from = this.now().getTime();
     const issued = await x509.X509CertificateGenerator.create({
       serialNumber: serialNumber(),
@@ -116,7 +134,9 @@ export class CertificateAuthority {
       extensions: [
         new x509.BasicConstraintsExtension(false, undefined, true),
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-        new x509.ExtendedKeyUsageExtension(usage.map((use) => (use === 'server' ? x509.ExtendedKeyUsage.serverAuth : x509.ExtendedKeyUsage.clientAuth))),
+        new x509.ExtendedKeyUsageExtension(
+          usage.map((use) => (use === 'server' ? x509.ExtendedKeyUsage.serverAuth : x509.ExtendedKeyUsage.clientAuth)),
+        ),
         new x509.SubjectAlternativeNameExtension(names),
         await x509.AuthorityKeyIdentifierExtension.create(this.certificate),
         await x509.SubjectKeyIdentifierExtension.create(publicKey),
@@ -157,7 +177,7 @@ async function privatePem(key: webcrypto.CryptoKey): Promise<string> {
 /** Positive and 16 bytes long. */
 function serialNumber(): string {
   const bytes = randomBytes(16);
-  bytes[0] = (bytes[0] ?? 0) & 0x7f | 0x40;
+  bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;
   return bytes.toString('hex');
 }
 

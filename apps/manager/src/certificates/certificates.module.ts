@@ -11,7 +11,8 @@ import { CertificateAuthority } from './certificate-authority.js';
     {
       provide: CertificateAuthority,
       inject: [MANAGER_CONFIG, Clock],
-      useFactory: (config: ManagerConfig, clock: Clock) => CertificateAuthority.open(join(config.dataDir, 'ca'), () => clock.now()),
+      useFactory: (config: ManagerConfig, clock: Clock) =>
+        CertificateAuthority.open(join(config.dataDir, 'ca'), () => clock.now()),
     },
   ],
   exports: [CertificateAuthority],

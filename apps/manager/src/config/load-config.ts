@@ -17,7 +17,11 @@ export async function loadConfig(env: Environment): Promise<ManagerConfig> {
   const file = chosen ?? DEFAULT_CONFIG_FILE;
   const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT' && chosen === undefined) return '';
-    throw new HoldfastError('CONFIGURATION_INVALID', `The configuration file ${file} cannot be read (${error.code ?? error.message}). Check HOLDFAST_MANAGER_CONFIG.`, { path: file });
+    throw new HoldfastError(
+      'CONFIGURATION_INVALID',
+      `The configuration file ${file} cannot be read (${error.code ?? error.message}). Check HOLDFAST_MANAGER_CONFIG.`,
+      { path: file },
+    );
   });
   return parseConfig(text, file, env);
 }
@@ -28,7 +32,11 @@ export function parseConfig(text: string, file: string, env: Environment): Manag
   try {
     fromFile = parse(text) ?? {};
   } catch (error) {
-    throw new HoldfastError('CONFIGURATION_INVALID', `${file} is not valid YAML: ${error instanceof Error ? error.message : String(error)}`, { path: file });
+    throw new HoldfastError(
+      'CONFIGURATION_INVALID',
+      `${file} is not valid YAML: ${error instanceof Error ? error.message : String(error)}`,
+      { path: file },
+    );
   }
   if (typeof fromFile !== 'object' || fromFile === null || Array.isArray(fromFile)) {
     throw new HoldfastError('CONFIGURATION_INVALID', `${file} must hold "key: value" lines.`, { path: file });
@@ -36,7 +44,9 @@ export function parseConfig(text: string, file: string, env: Environment): Manag
   const result = managerConfigSchema.safeParse(withEnvironment(fromFile as Record<string, unknown>, env));
   if (result.success) return result.data;
   const issues = result.error.issues.map((issue) => `${issue.path.join('.') || '(top)'}: ${issue.message}`).join('; ');
-  throw new HoldfastError('CONFIGURATION_INVALID', `The configuration (${file} and environment) is wrong: ${issues}`, { path: file });
+  throw new HoldfastError('CONFIGURATION_INVALID', `The configuration (${file} and environment) is wrong: ${issues}`, {
+    path: file,
+  });
 }
 
 function withEnvironment(config: Record<string, unknown>, env: Environment): Record<string, unknown> {

@@ -9,6 +9,12 @@ export class AuditLog {
 
   /** `action` is `<resource>.<verb>`; `fields` are ids and names, never secrets. */
   changed(caller: Caller | undefined, action: string, fields: Readonly<Record<string, string>>): void {
-    this.logger.info(`audit ${action}`, { audit: action, apiKeyId: caller?.apiKeyId, accountId: caller?.accountId, role: caller?.role, ...fields });
+    this.logger.info(`audit ${action}`, {
+      audit: action,
+      apiKeyId: caller?.apiKeyId,
+      accountId: caller?.accountId,
+      role: caller?.role,
+      ...fields,
+    });
   }
 }

@@ -6,7 +6,8 @@ import { HostEntity } from '../persistence/entities/inventory.entities.js';
 /** NOT_FOUND for an id that is none. */
 export async function requireHost(manager: EntityManager, hostId: string): Promise<HostEntity> {
   const row = await manager.findOneBy(HostEntity, { id: hostId });
-  if (row === null) throw new HoldfastError('NOT_FOUND', `There is no host ${hostId}. List the hosts to see their ids.`, { hostId });
+  if (row === null)
+    throw new HoldfastError('NOT_FOUND', `There is no host ${hostId}. List the hosts to see their ids.`, { hostId });
   return row;
 }
 
@@ -18,12 +19,24 @@ export function hostProblem(host: HostEntity): HoldfastError | undefined {
     case 'Up':
       break;
     case 'Down':
-      return new HoldfastError('HOST_UNAVAILABLE', `The host "${host.name}" does not answer${reason}. Start its agent (systemctl start holdfast-agent) or mend the network, then try again.`, fields);
+      return new HoldfastError(
+        'HOST_UNAVAILABLE',
+        `The host "${host.name}" does not answer${reason}. Start its agent (systemctl start holdfast-agent) or mend the network, then try again.`,
+        fields,
+      );
     case 'Incompatible':
-      return new HoldfastError('VERSION_MISMATCH', `The agent on host "${host.name}" does not fit this manager${reason}. Install the same version of Holdfast on both.`, fields);
+      return new HoldfastError(
+        'VERSION_MISMATCH',
+        `The agent on host "${host.name}" does not fit this manager${reason}. Install the same version of Holdfast on both.`,
+        fields,
+      );
   }
   if (!host.enabled) {
-    return new HoldfastError('HOST_UNAVAILABLE', `The host "${host.name}" is disabled and gets no new work. Enable it first.`, fields);
+    return new HoldfastError(
+      'HOST_UNAVAILABLE',
+      `The host "${host.name}" is disabled and gets no new work. Enable it first.`,
+      fields,
+    );
   }
   return undefined;
 }

@@ -57,7 +57,8 @@ export class HostWatcher {
     } catch (error) {
       this.failures += 1;
       const problem = HoldfastError.from(error);
-      if (problem.code === 'BUG') this.logger.error('looking at a host failed', { hostId: host.id, host: host.name, reason: problem.message });
+      if (problem.code === 'BUG')
+        this.logger.error('looking at a host failed', { hostId: host.id, host: host.name, reason: problem.message });
       if (this.failures < FAILURES_UNTIL_DOWN && problem.code !== 'VERSION_MISMATCH') return;
       await this.endStream();
       await this.setState(host, problem.code === 'VERSION_MISMATCH' ? 'Incompatible' : 'Down', problem.message);
@@ -66,14 +67,22 @@ export class HostWatcher {
 
   private async alive(host: HostEntity, agent: AgentClient, info: HostInfo): Promise<void> {
     const { state, reason } = judge(host, info);
-    await this.dataSource.manager.update(HostEntity, { id: host.id }, {
-      lastSeenAt: this.clock.now(),
-      agentVersion: info.agentVersion,
-      libvirtVersion: info.libvirtVersion,
-      qemuVersion: info.qemuVersion,
-      maxConcurrentOperations: info.maxConcurrentOperations,
-      primaryPools: info.primaryPools.map((pool) => ({ path: pool.path, totalBytes: pool.totalBytes.toString(), freeBytes: pool.freeBytes.toString() })),
-    });
+    await this.dataSource.manager.update(
+      HostEntity,
+      { id: host.id },
+      {
+        lastSeenAt: this.clock.now(),
+        agentVersion: info.agentVersion,
+        libvirtVersion: info.libvirtVersion,
+        qemuVersion: info.qemuVersion,
+        maxConcurrentOperations: info.maxConcurrentOperations,
+        primaryPools: info.primaryPools.map((pool) => ({
+          path: pool.path,
+          totalBytes: pool.totalBytes.toString(),
+          freeBytes: pool.freeBytes.toString(),
+        })),
+      },
+    );
     await this.setState(host, state, reason);
     if (state !== 'Up') return this.endStream();
     if (this.stream !== undefined && this.stream.address !== host.address) await this.endStream();
@@ -98,7 +107,12 @@ export class HostWatcher {
     try {
       for await (const changes of agent.watchDomains(signal)) await this.apply(host, changes);
     } catch (error) {
-      if (!signal.aborted) this.logger.warn('the stream of VMs of a host ended', { hostId: host.id, host: host.name, reason: HoldfastError.from(error).message });
+      if (!signal.aborted)
+        this.logger.warn('the stream of VMs of a host ended', {
+          hostId: host.id,
+          host: host.name,
+          reason: HoldfastError.from(error).message,
+        });
     }
   }
 
@@ -127,9 +141,14 @@ export class HostWatcher {
 /** What a heartbeat says about a host. */
 function judge(host: HostEntity, info: HostInfo): { state: HostState; reason: string | null } {
   if (info.protocolVersion !== PROTOCOL_VERSION) {
-    return { state: 'Incompatible', reason: `its agent ${info.agentVersion} speaks protocol ${info.protocolVersion}, this manager ${PROTOCOL_VERSION}` };
+    return {
+      state: 'Incompatible',
+      reason: `its agent ${info.agentVersion} speaks protocol ${info.protocolVersion}, this manager ${PROTOCOL_VERSION}`,
+    };
   }
-  if (info.hostId !== host.id) return { state: 'Incompatible', reason: `the agent at ${host.address} says that it is host ${info.hostId}` };
-  if (!info.hypervisorAvailable) return { state: 'Down', reason: 'libvirtd on it does not answer; start it (systemctl start libvirtd)' };
+  if (info.hostId !== host.id)
+    return { state: 'Incompatible', reason: `the agent at ${host.address} says that it is host ${info.hostId}` };
+  if (!info.hypervisorAvailable)
+    return { state: 'Down', reason: 'libvirtd on it does not answer; start it (systemctl start libvirtd)' };
   return { state: 'Up', reason: null };
 }

@@ -23,7 +23,10 @@ export class HostsService {
   async list(caller: Caller, query: ListHosts): Promise<Page<Host>> {
     requireAdmin(caller, 'list hosts');
     const after = cursorOf(query);
-    const where = { ...(query.zoneId === undefined ? {} : { zoneId: query.zoneId }), ...(after === undefined ? {} : { name: MoreThan(after) }) };
+    const where = {
+      ...(query.zoneId === undefined ? {} : { zoneId: query.zoneId }),
+      ...(after === undefined ? {} : { name: MoreThan(after) }),
+    };
     const rows = await this.dataSource.manager.find(HostEntity, { where, order: { name: 'ASC' }, take: query.limit + 1 });
     return pageOf(rows, query.limit, (row) => row.name, hostView);
   }
@@ -37,12 +40,18 @@ export class HostsService {
     requireAdmin(caller, 'change hosts');
     await requireHost(this.dataSource.manager, hostId);
     if (input.address !== undefined) checkAddress(input.address);
-    const changes = { ...(input.enabled === undefined ? {} : { enabled: input.enabled }), ...(input.address === undefined ? {} : { address: input.address }) };
+    const changes = {
+      ...(input.enabled === undefined ? {} : { enabled: input.enabled }),
+      ...(input.address === undefined ? {} : { address: input.address }),
+    };
     try {
       if (Object.keys(changes).length > 0) await this.dataSource.manager.update(HostEntity, { id: hostId }, changes);
     } catch (error) {
       if (violatedUnique(error) === undefined) throw error;
-      throw new HoldfastError('NAME_TAKEN', `Another host has the address ${input.address ?? ''} already.`, { hostId, address: input.address ?? '' });
+      throw new HoldfastError('NAME_TAKEN', `Another host has the address ${input.address ?? ''} already.`, {
+        hostId,
+        address: input.address ?? '',
+      });
     }
     this.audit.changed(caller, 'host.update', { hostId });
     return this.get(caller, hostId);
@@ -56,7 +65,11 @@ export class HostsService {
       await this.dataSource.manager.delete(HostEntity, { id: hostId });
     } catch (error) {
       if (!isForeignKeyViolation(error)) throw error;
-      throw new HoldfastError('IN_USE', `VMs or files left behind by restores are still on the host "${host.name}". Move the VMs and release the files first, or disable the host.`, { hostId });
+      throw new HoldfastError(
+        'IN_USE',
+        `VMs or files left behind by restores are still on the host "${host.name}". Move the VMs and release the files first, or disable the host.`,
+        { hostId },
+      );
     }
     this.audit.changed(caller, 'host.delete', { hostId, name: host.name });
   }

@@ -30,10 +30,18 @@ export class JoinService {
     const expiresAt = new Date(now.getTime() + input.validSeconds * 1000);
     const id = this.clock.newId();
     try {
-      await this.dataSource.manager.insert(JoinTokenEntity, { id, zoneId: input.zoneId, secretHash: hash(secret), createdAt: now, expiresAt });
+      await this.dataSource.manager.insert(JoinTokenEntity, {
+        id,
+        zoneId: input.zoneId,
+        secretHash: hash(secret),
+        createdAt: now,
+        expiresAt,
+      });
     } catch (error) {
       if (!isForeignKeyViolation(error)) throw error;
-      throw new HoldfastError('NOT_FOUND', `There is no zone ${input.zoneId}. List the zones to see their ids.`, { zoneId: input.zoneId });
+      throw new HoldfastError('NOT_FOUND', `There is no zone ${input.zoneId}. List the zones to see their ids.`, {
+        zoneId: input.zoneId,
+      });
     }
     this.audit.changed(caller, 'join-token.create', { joinTokenId: id, zoneId: input.zoneId });
     return { token: `${TOKEN_PREFIX}.${secret}.${this.authority.fingerprint}`, expiresAt: expiresAt.toISOString() };
@@ -59,10 +67,21 @@ export class JoinService {
       prefix === TOKEN_PREFIX && secret !== undefined
         ? await manager.findOne(JoinTokenEntity, { where: { secretHash: hash(secret) }, lock: { mode: 'pessimistic_write' } })
         : null;
-    if (token === null) throw new HoldfastError('TOKEN_INVALID', 'This join token is not known to this manager. Make one with "holdfast host join-token".');
-    if (token.usedAt !== null) throw new HoldfastError('TOKEN_INVALID', 'This join token was used already; one token lets one host join. Make another with "holdfast host join-token".');
+    if (token === null)
+      throw new HoldfastError(
+        'TOKEN_INVALID',
+        'This join token is not known to this manager. Make one with "holdfast host join-token".',
+      );
+    if (token.usedAt !== null)
+      throw new HoldfastError(
+        'TOKEN_INVALID',
+        'This join token was used already; one token lets one host join. Make another with "holdfast host join-token".',
+      );
     if (token.expiresAt <= this.clock.now()) {
-      throw new HoldfastError('TOKEN_EXPIRED', `This join token expired at ${token.expiresAt.toISOString()}. Make another with "holdfast host join-token".`);
+      throw new HoldfastError(
+        'TOKEN_EXPIRED',
+        `This join token expired at ${token.expiresAt.toISOString()}. Make another with "holdfast host join-token".`,
+      );
     }
     return token;
   }
@@ -73,9 +92,17 @@ export class JoinService {
     try {
       if (known !== null) {
         if (known.zoneId !== zoneId || known.state === 'Up') {
-          throw new HoldfastError('NAME_TAKEN', `There already is a host named "${input.name}"${known.state === 'Up' ? ', and it is up' : ' in another zone'}. Stop its agent, delete it, or give this one another name.`, { name: input.name, hostId: known.id });
+          throw new HoldfastError(
+            'NAME_TAKEN',
+            `There already is a host named "${input.name}"${known.state === 'Up' ? ', and it is up' : ' in another zone'}. Stop its agent, delete it, or give this one another name.`,
+            { name: input.name, hostId: known.id },
+          );
         }
-        await manager.update(HostEntity, { id: known.id }, { address: input.address, stateReason: 'it has joined again and was not reached yet' });
+        await manager.update(
+          HostEntity,
+          { id: known.id },
+          { address: input.address, stateReason: 'it has joined again and was not reached yet' },
+        );
         return known.id;
       }
       const id = this.clock.newId();
@@ -94,7 +121,11 @@ export class JoinService {
       return id;
     } catch (error) {
       if (violatedUnique(error) === undefined) throw error;
-      throw new HoldfastError('NAME_TAKEN', `Another host has the address ${input.address} or the name "${input.name}" already. Delete it, or join with another address.`, { address: input.address, name: input.name });
+      throw new HoldfastError(
+        'NAME_TAKEN',
+        `Another host has the address ${input.address} or the name "${input.name}" already. Delete it, or join with another address.`,
+        { address: input.address, name: input.name },
+      );
     }
   }
 }
@@ -102,7 +133,11 @@ export class JoinService {
 /** INVALID_INPUT unless `host:port`. */
 export function checkAddress(address: string): void {
   if (!/^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}$/.test(address)) {
-    throw new HoldfastError('INVALID_INPUT', `The address "${address}" is not host:port. Give the name or address and port under which the manager reaches the agent.`, { address });
+    throw new HoldfastError(
+      'INVALID_INPUT',
+      `The address "${address}" is not host:port. Give the name or address and port under which the manager reaches the agent.`,
+      { address },
+    );
   }
 }
 

@@ -50,8 +50,14 @@ export function matchVolumes<D extends SeenDiskFacts>(known: readonly KnownVolum
     { kind: 'same', applies: (disk, volume) => volume.deltaPaths.some((path) => disk.paths.includes(path)) },
     { kind: 'same', applies: (disk, volume) => volume.intendedPath !== null && disk.paths.includes(volume.intendedPath) },
     { kind: 'same', applies: (disk, volume) => disk.paths.includes(volume.basePath) },
-    { kind: 'unreadable', applies: (disk, volume) => disk.paths.length === 0 && volume.attached && disk.target === volume.target },
-    { kind: 'moved', applies: (disk, volume) => disk.paths.length > 0 && volume.attached && disk.target === volume.target && alike(disk, volume) },
+    {
+      kind: 'unreadable',
+      applies: (disk, volume) => disk.paths.length === 0 && volume.attached && disk.target === volume.target,
+    },
+    {
+      kind: 'moved',
+      applies: (disk, volume) => disk.paths.length > 0 && volume.attached && disk.target === volume.target && alike(disk, volume),
+    },
   ];
   for (const { kind, applies } of rules) {
     for (const disk of disks) {

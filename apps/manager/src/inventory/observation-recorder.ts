@@ -30,15 +30,19 @@ export class ObservationRecorder {
       await this.ensureVm(manager, host, seen);
       const vm = await lockVm(manager, seen.uuid);
       if (!isTaken(vm, host.id, seen.state)) return;
-      await manager.update(VmEntity, { id: vm.id }, {
-        hostId: host.id,
-        zoneId: host.zoneId,
-        name: seen.name,
-        powerState: seen.state,
-        guestAgent: seen.guestAgent,
-        problems: [...seen.problems] as object[],
-        seenAt: this.clock.now(),
-      });
+      await manager.update(
+        VmEntity,
+        { id: vm.id },
+        {
+          hostId: host.id,
+          zoneId: host.zoneId,
+          name: seen.name,
+          powerState: seen.state,
+          guestAgent: seen.guestAgent,
+          problems: [...seen.problems] as object[],
+          seenAt: this.clock.now(),
+        },
+      );
       await this.recordVolumes(manager, vm.id, seen.disks);
     });
   }
@@ -47,14 +51,24 @@ export class ObservationRecorder {
   async recordAll(host: WatchedHost, domains: readonly SeenDomain[]): Promise<void> {
     for (const domain of domains) await this.record(host, domain);
     const uuids = domains.map((domain) => domain.uuid);
-    const known = await this.dataSource.manager.find(VmEntity, { select: { id: true }, where: { hostId: host.id, powerState: Not('Gone'), ...(uuids.length === 0 ? {} : { id: Not(In(uuids)) }) } });
-    await this.recordGone(host, known.map((vm) => vm.id));
+    const known = await this.dataSource.manager.find(VmEntity, {
+      select: { id: true },
+      where: { hostId: host.id, powerState: Not('Gone'), ...(uuids.length === 0 ? {} : { id: Not(In(uuids)) }) },
+    });
+    await this.recordGone(
+      host,
+      known.map((vm) => vm.id),
+    );
   }
 
   /** libvirt of this host does not know these VMs any more. Another host that has one keeps it. */
   async recordGone(host: WatchedHost, uuids: readonly string[]): Promise<void> {
     if (uuids.length === 0) return;
-    await this.dataSource.manager.update(VmEntity, { id: In([...uuids]), hostId: host.id }, { powerState: 'Gone', guestAgent: false, problems: [] });
+    await this.dataSource.manager.update(
+      VmEntity,
+      { id: In([...uuids]), hostId: host.id },
+      { powerState: 'Gone', guestAgent: false, problems: [] },
+    );
   }
 
   /** Nobody knows how the VMs of a host that does not answer are. */
@@ -67,7 +81,17 @@ export class ObservationRecorder {
       .createQueryBuilder()
       .insert()
       .into(VmEntity)
-      .values({ id: seen.uuid, zoneId: host.zoneId, hostId: host.id, name: seen.name, powerState: seen.state, protectionState: 'Ok', guestAgent: seen.guestAgent, problems: [], settings: {} })
+      .values({
+        id: seen.uuid,
+        zoneId: host.zoneId,
+        hostId: host.id,
+        name: seen.name,
+        powerState: seen.state,
+        protectionState: 'Ok',
+        guestAgent: seen.guestAgent,
+        problems: [],
+        settings: {},
+      })
       .orIgnore()
       .execute();
   }
@@ -83,17 +107,34 @@ export class ObservationRecorder {
     const seen: SeenWithPaths[] = disks.map((disk) => ({ ...disk, paths: disk.layers.map((layer) => layer.path), disk }));
     const { matches, added, missing } = matchVolumes(known, seen);
 
-    for (const { volumeId, disk: { disk }, kind } of matches) {
+    for (const {
+      volumeId,
+      disk: { disk },
+      kind,
+    } of matches) {
       const now = { target: disk.target, serial: disk.serial, attached: true, format: disk.format, refusal: disk.refusal };
       switch (kind) {
         case 'unreadable':
           await manager.update(VolumeEntity, { id: volumeId }, now as object);
           break;
         case 'same':
-          await manager.update(VolumeEntity, { id: volumeId }, { ...now, virtualSizeBytes: disk.virtualSizeBytes, layers: storedLayers(disk) } as object);
+          await manager.update(VolumeEntity, { id: volumeId }, {
+            ...now,
+            virtualSizeBytes: disk.virtualSizeBytes,
+            layers: storedLayers(disk),
+            ...restoredFiles(
+              disk,
+              volumes.find(({ id }) => id === volumeId),
+            ),
+          } as object);
           break;
         case 'moved':
-          await manager.update(VolumeEntity, { id: volumeId }, { ...now, virtualSizeBytes: disk.virtualSizeBytes, layers: storedLayers(disk), ...ownFiles(disk) } as object);
+          await manager.update(VolumeEntity, { id: volumeId }, {
+            ...now,
+            virtualSizeBytes: disk.virtualSizeBytes,
+            layers: storedLayers(disk),
+            ...ownFiles(disk),
+          } as object);
           await manager.delete(VolumeDeltaEntity, { volumeId });
           break;
       }
@@ -121,6 +162,13 @@ export class ObservationRecorder {
 /** The active layer at first sight is the volume's own base; what is below it is a template. */
 function ownFiles(disk: SeenDisk): { basePath: string; templatePath: string | null } {
   return { basePath: disk.layers[0]?.path ?? '', templatePath: disk.layers[1]?.path ?? null };
+}
+
+/** A restore has switched the disk to its new file, whether or not its agent could say so. */
+function restoredFiles(disk: SeenDisk, volume: VolumeEntity | undefined): { basePath?: string; templatePath?: null } {
+  const seen = (path: string): boolean => disk.layers.some((layer) => layer.path === path);
+  if (volume === undefined || volume.intendedPath === null || seen(volume.basePath) || !seen(volume.intendedPath)) return {};
+  return { basePath: volume.intendedPath, templatePath: null };
 }
 
 function storedLayers(disk: SeenDisk): StoredLayer[] {

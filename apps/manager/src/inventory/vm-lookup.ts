@@ -7,7 +7,11 @@ import { VmEntity } from '../persistence/entities/vm.entities.js';
 export async function requireVm(manager: EntityManager, caller: Caller, vmId: string): Promise<VmEntity> {
   const row = await manager.findOneBy(VmEntity, { id: vmId });
   if (row === null || !maySee(caller, row.accountId)) {
-    throw new HoldfastError('NOT_FOUND', `There is no VM ${vmId}. List the VMs to see their ids; a new VM appears when its host has been looked at.`, { vmId });
+    throw new HoldfastError(
+      'NOT_FOUND',
+      `There is no VM ${vmId}. List the VMs to see their ids; a new VM appears when its host has been looked at.`,
+      { vmId },
+    );
   }
   return row;
 }

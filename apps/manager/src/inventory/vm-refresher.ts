@@ -17,7 +17,8 @@ export class VmRefresher {
 
   /** Asks the VM's host and records the answer. HOST_UNAVAILABLE when it cannot be asked. */
   async refresh(vm: Pick<VmEntity, 'id' | 'name' | 'hostId'>): Promise<VmEntity> {
-    if (vm.hostId === null) throw new HoldfastError('HOST_UNAVAILABLE', `It is not known on which host the VM "${vm.name}" is.`, { vmId: vm.id });
+    if (vm.hostId === null)
+      throw new HoldfastError('HOST_UNAVAILABLE', `It is not known on which host the VM "${vm.name}" is.`, { vmId: vm.id });
     const host = await requireHost(this.dataSource.manager, vm.hostId);
     const [seen] = await (await this.agents.of(host)).listDomains([vm.id]);
     if (seen === undefined) await this.recorder.recordGone(host, [vm.id]);

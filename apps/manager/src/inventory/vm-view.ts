@@ -36,7 +36,12 @@ export function volumeView(row: VolumeEntity, deltaPaths: ReadonlySet<string>): 
     target: row.target,
     attached: row.attached,
     virtualSizeBytes: row.virtualSizeBytes.toString(),
-    layers: row.layers.map(({ path, format, allocatedBytes }) => ({ path, format, allocatedBytes, backupDelta: deltaPaths.has(path) })),
+    layers: row.layers.map(({ path, format, allocatedBytes }) => ({
+      path,
+      format,
+      allocatedBytes,
+      backupDelta: deltaPaths.has(path),
+    })),
     ...(row.refusal === null ? {} : { refusal: errorView(row.refusal) }),
   };
 }

@@ -27,7 +27,9 @@ export class ZonesService {
       await this.dataSource.manager.insert(ZoneEntity, row);
     } catch (error) {
       if (violatedUnique(error) === undefined) throw error;
-      throw new HoldfastError('NAME_TAKEN', `There already is a zone named "${input.name}". Choose another name.`, { name: input.name });
+      throw new HoldfastError('NAME_TAKEN', `There already is a zone named "${input.name}". Choose another name.`, {
+        name: input.name,
+      });
     }
     this.audit.changed(caller, 'zone.create', { zoneId: row.id, name: row.name });
     return view(row);
@@ -36,7 +38,11 @@ export class ZonesService {
   async list(caller: Caller, query: PageQuery): Promise<Page<Zone>> {
     requireAdmin(caller, 'list zones');
     const after = cursorOf(query);
-    const rows = await this.dataSource.manager.find(ZoneEntity, { where: after === undefined ? {} : { name: MoreThan(after) }, order: { name: 'ASC' }, take: query.limit + 1 });
+    const rows = await this.dataSource.manager.find(ZoneEntity, {
+      where: after === undefined ? {} : { name: MoreThan(after) },
+      order: { name: 'ASC' },
+      take: query.limit + 1,
+    });
     return pageOf(rows, query.limit, (row) => row.name, view);
   }
 
@@ -53,14 +59,17 @@ export class ZonesService {
       await this.dataSource.manager.delete(ZoneEntity, { id: zoneId });
     } catch (error) {
       if (!isForeignKeyViolation(error)) throw error;
-      throw new HoldfastError('IN_USE', `The zone "${zone.name}" still has hosts, VMs or storages. Remove those first.`, { zoneId });
+      throw new HoldfastError('IN_USE', `The zone "${zone.name}" still has hosts, VMs or storages. Remove those first.`, {
+        zoneId,
+      });
     }
     this.audit.changed(caller, 'zone.delete', { zoneId, name: zone.name });
   }
 
   private async require(zoneId: string): Promise<ZoneEntity> {
     const row = await this.dataSource.manager.findOneBy(ZoneEntity, { id: zoneId });
-    if (row === null) throw new HoldfastError('NOT_FOUND', `There is no zone ${zoneId}. List the zones to see their ids.`, { zoneId });
+    if (row === null)
+      throw new HoldfastError('NOT_FOUND', `There is no zone ${zoneId}. List the zones to see their ids.`, { zoneId });
     return row;
   }
 }

@@ -22,12 +22,20 @@ export class OfferingsService {
 
   async create(caller: Caller, input: CreateOffering): Promise<Offering> {
     requireAdmin(caller, 'create offerings');
-    const row = { id: this.clock.newId(), name: input.name, description: input.description, chainSize: input.chainSize ?? null, createdAt: this.clock.now() };
+    const row = {
+      id: this.clock.newId(),
+      name: input.name,
+      description: input.description,
+      chainSize: input.chainSize ?? null,
+      createdAt: this.clock.now(),
+    };
     try {
       await this.dataSource.manager.insert(OfferingEntity, row);
     } catch (error) {
       if (violatedUnique(error) === undefined) throw error;
-      throw new HoldfastError('NAME_TAKEN', `There already is an offering named "${input.name}". Choose another name.`, { name: input.name });
+      throw new HoldfastError('NAME_TAKEN', `There already is an offering named "${input.name}". Choose another name.`, {
+        name: input.name,
+      });
     }
     this.audit.changed(caller, 'offering.create', { offeringId: row.id, name: row.name });
     return view(row);
@@ -36,7 +44,11 @@ export class OfferingsService {
   /** Every caller may see what there is to be had. */
   async list(_caller: Caller, query: PageQuery): Promise<Page<Offering>> {
     const after = cursorOf(query);
-    const rows = await this.dataSource.manager.find(OfferingEntity, { where: after === undefined ? {} : { name: MoreThan(after) }, order: { name: 'ASC' }, take: query.limit + 1 });
+    const rows = await this.dataSource.manager.find(OfferingEntity, {
+      where: after === undefined ? {} : { name: MoreThan(after) },
+      order: { name: 'ASC' },
+      take: query.limit + 1,
+    });
     return pageOf(rows, query.limit, (row) => row.name, view);
   }
 
@@ -52,7 +64,9 @@ export class OfferingsService {
       await this.dataSource.manager.delete(OfferingEntity, { id: offeringId });
     } catch (error) {
       if (!isForeignKeyViolation(error)) throw error;
-      throw new HoldfastError('IN_USE', `The offering "${row.name}" is assigned to VMs. Remove those VMs from it first.`, { offeringId });
+      throw new HoldfastError('IN_USE', `The offering "${row.name}" is assigned to VMs. Remove those VMs from it first.`, {
+        offeringId,
+      });
     }
     this.audit.changed(caller, 'offering.delete', { offeringId, name: row.name });
   }
@@ -61,7 +75,10 @@ export class OfferingsService {
 /** NOT_FOUND for an id that is none. */
 export async function requireOffering(manager: EntityManager, offeringId: string): Promise<OfferingEntity> {
   const row = await manager.findOneBy(OfferingEntity, { id: offeringId });
-  if (row === null) throw new HoldfastError('NOT_FOUND', `There is no offering ${offeringId}. List the offerings to see their ids.`, { offeringId });
+  if (row === null)
+    throw new HoldfastError('NOT_FOUND', `There is no offering ${offeringId}. List the offerings to see their ids.`, {
+      offeringId,
+    });
   return row;
 }
 

@@ -54,7 +54,9 @@ export class OperationBus implements OnApplicationBootstrap, OnApplicationShutdo
   /** Resolves when the operation changes, at the latest after `timeoutMs`, or when `signal` fires. */
   async changed(operationId: string, timeoutMs: number, signal?: AbortSignal): Promise<void> {
     const timeout = AbortSignal.timeout(timeoutMs);
-    await once(this.emitter, operationId, { signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]) }).catch(() => undefined);
+    await once(this.emitter, operationId, { signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]) }).catch(
+      () => undefined,
+    );
   }
 
   private async connect(): Promise<void> {

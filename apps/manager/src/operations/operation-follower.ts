@@ -62,7 +62,8 @@ export class OperationFollower {
       try {
         const agent = await this.agents.of(host);
         const seen = now.accepted ? await this.reattach(now, agent) : await this.send(now, claim, agent);
-        if (seen === 'unknown') return await this.endLost(now, claim, handler, `the agent on host "${host.name}" does not know it any more`);
+        if (seen === 'unknown')
+          return await this.endLost(now, claim, handler, `the agent on host "${host.name}" does not know it any more`);
         const finished = await this.watch(now, claim, agent, seen, signals);
         if (finished === undefined) {
           await pause(STREAM_PAUSE_MS, signals.stop);
@@ -93,9 +94,19 @@ export class OperationFollower {
   }
 
   /** Plans and stores the command. False when the operation is done with or given back. */
-  private async plan(operation: OperationEntity, claim: Claim, handler: OperationHandler, signals: FollowerSignals): Promise<boolean> {
+  private async plan(
+    operation: OperationEntity,
+    claim: Claim,
+    handler: OperationHandler,
+    signals: FollowerSignals,
+  ): Promise<boolean> {
     if (signals.cancel.aborted || operation.cancelRequested) {
-      await this.endRefused(operation, claim, handler, new HoldfastError('CANCELLED', 'Cancelled before it began.', { operationId: operation.id }));
+      await this.endRefused(
+        operation,
+        claim,
+        handler,
+        new HoldfastError('CANCELLED', 'Cancelled before it began.', { operationId: operation.id }),
+      );
       return false;
     }
     let prepared: Preparation;
@@ -106,7 +117,8 @@ export class OperationFollower {
       if (isUncertain(error)) {
         await this.queue.release(claim, error.message, WAIT_MS);
       } else {
-        if (error.code === 'BUG') this.logger.error('planning failed', { operationId: operation.id, reason: (thrown as Error).stack });
+        if (error.code === 'BUG')
+          this.logger.error('planning failed', { operationId: operation.id, reason: (thrown as Error).stack });
         await this.endRefused(operation, claim, handler, error);
       }
       return false;
@@ -134,7 +146,13 @@ export class OperationFollower {
       const timeout = await this.settings.resolve('backup.timeout', vm.zoneId, manager);
       // A new plan is new work for the agent, which never acts twice for one id.
       const agentOperationId = operation.replans === 0 ? operation.id : this.clock.newId();
-      const command = withHeader(prepared.command, { operationId: agentOperationId, vmUuid: vm.id, vmName: vm.name, fencingToken, timeoutSeconds: timeout });
+      const command = withHeader(prepared.command, {
+        operationId: agentOperationId,
+        vmUuid: vm.id,
+        vmName: vm.name,
+        fencingToken,
+        timeoutSeconds: timeout,
+      });
       await this.queue.write(manager, claim, {
         hostId: prepared.hostId,
         agentOperationId,
@@ -148,7 +166,11 @@ export class OperationFollower {
 
   private async send(operation: OperationEntity, claim: Claim, agent: AgentClient): Promise<AgentOperation> {
     const seen = await agent.start(commandFromJson(operation.request));
-    await this.queue.write(this.dataSource.manager, claim, { accepted: true, waitingFor: null, startedAt: operation.startedAt ?? this.clock.now() });
+    await this.queue.write(this.dataSource.manager, claim, {
+      accepted: true,
+      waitingFor: null,
+      startedAt: operation.startedAt ?? this.clock.now(),
+    });
     operation.accepted = true;
     return seen;
   }
@@ -163,10 +185,21 @@ export class OperationFollower {
   }
 
   /** Writes what the agent says until it is finished. Undefined: the stream ended early, look again. */
-  private async watch(operation: OperationEntity, claim: Claim, agent: AgentClient, first: AgentOperation, signals: FollowerSignals): Promise<AgentOperation | undefined> {
+  private async watch(
+    operation: OperationEntity,
+    claim: Claim,
+    agent: AgentClient,
+    first: AgentOperation,
+    signals: FollowerSignals,
+  ): Promise<AgentOperation | undefined> {
     const agentId = operation.agentOperationId ?? operation.id;
     const over = new AbortController();
-    const cancel = (): void => void agent.cancelOperation(agentId).catch((error: unknown) => this.logger.warn('a cancellation did not arrive', { operationId: operation.id, reason: String(error) }));
+    const cancel = (): void =>
+      void agent
+        .cancelOperation(agentId)
+        .catch((error: unknown) =>
+          this.logger.warn('a cancellation did not arrive', { operationId: operation.id, reason: String(error) }),
+        );
     if (signals.cancel.aborted || operation.cancelRequested) cancel();
     else signals.cancel.addEventListener('abort', cancel, { once: true });
     try {
@@ -206,7 +239,15 @@ export class OperationFollower {
   /** The VM was not as planned: forgets the plan, so that it is made again. */
   private async replan(operation: OperationEntity, claim: Claim, error: ErrorData | null): Promise<void> {
     this.logger.info('a plan was outdated', { operationId: operation.id, reason: error?.message ?? '' });
-    const fresh = { request: null, accepted: false, agentRevision: null, replans: operation.replans + 1, state: 'Queued' as const, steps: [], progress: [] };
+    const fresh = {
+      request: null,
+      accepted: false,
+      agentRevision: null,
+      replans: operation.replans + 1,
+      state: 'Queued' as const,
+      steps: [],
+      progress: [],
+    };
     await this.queue.write(this.dataSource.manager, claim, fresh);
   }
 
@@ -228,7 +269,12 @@ export class OperationFollower {
     });
   }
 
-  private async endRefused(operation: OperationEntity, claim: Claim, handler: OperationHandler, error: HoldfastError): Promise<void> {
+  private async endRefused(
+    operation: OperationEntity,
+    claim: Claim,
+    handler: OperationHandler,
+    error: HoldfastError,
+  ): Promise<void> {
     await this.finish(operation, async (manager, vm) => {
       await handler.applyRefusal(manager, operation, vm, error);
       await this.writeEnd(manager, claim, error.code === 'CANCELLED' ? 'Cancelled' : 'Failed', error);
@@ -248,16 +294,29 @@ export class OperationFollower {
     });
   }
 
-  private async endLocally(operation: OperationEntity, claim: Claim, prepared: Extract<Preparation, { kind: 'done' }>): Promise<void> {
+  private async endLocally(
+    operation: OperationEntity,
+    claim: Claim,
+    prepared: Extract<Preparation, { kind: 'done' }>,
+  ): Promise<void> {
     await this.finish(operation, async (manager, vm) => {
       await prepared.record(manager, vm);
       const now = this.clock.now();
-      await this.queue.write(manager, claim, { state: 'Succeeded', plan: [...prepared.plan], waitingFor: null, startedAt: now, finishedAt: now });
+      await this.queue.write(manager, claim, {
+        state: 'Succeeded',
+        plan: [...prepared.plan],
+        waitingFor: null,
+        startedAt: now,
+        finishedAt: now,
+      });
     });
   }
 
   /** One transaction under the VM's lock: what the end means, the end itself, and the VM free again. */
-  private async finish(operation: OperationEntity, write: (manager: EntityManager, vm: VmEntity) => Promise<void>): Promise<void> {
+  private async finish(
+    operation: OperationEntity,
+    write: (manager: EntityManager, vm: VmEntity) => Promise<void>,
+  ): Promise<void> {
     await this.dataSource.transaction(async (manager) => {
       const vm = await lockVm(manager, operation.vmId);
       await write(manager, vm);
@@ -267,7 +326,12 @@ export class OperationFollower {
   }
 
   private writeEnd(manager: EntityManager, claim: Claim, state: 'Failed' | 'Cancelled', error: HoldfastError): Promise<void> {
-    return this.queue.write(manager, claim, { state, error: error.toData() as object, waitingFor: null, finishedAt: this.clock.now() });
+    return this.queue.write(manager, claim, {
+      state,
+      error: error.toData() as object,
+      waitingFor: null,
+      finishedAt: this.clock.now(),
+    });
   }
 
   /** The journal may go. When the agent is not told it keeps it, which costs it a little room only. */

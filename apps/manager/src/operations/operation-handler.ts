@@ -14,9 +14,18 @@ export type Preparation =
   /** Not now; tried again. `reason` is shown: "the host "a" to answer". */
   | { readonly kind: 'wait'; readonly reason: string }
   /** Nothing to do on a host. `record` runs in the transaction that ends the operation. */
-  | { readonly kind: 'done'; readonly plan: readonly string[]; readonly record: (manager: EntityManager, vm: VmEntity) => Promise<void> }
+  | {
+      readonly kind: 'done';
+      readonly plan: readonly string[];
+      readonly record: (manager: EntityManager, vm: VmEntity) => Promise<void>;
+    }
   /** To be sent to a host. `record` writes the intended paths in the transaction that stores the command, before it is sent. */
-  | { readonly kind: 'send'; readonly hostId: string; readonly command: AgentCommand; readonly record: (manager: EntityManager, vm: VmEntity) => Promise<void> };
+  | {
+      readonly kind: 'send';
+      readonly hostId: string;
+      readonly command: AgentCommand;
+      readonly record: (manager: EntityManager, vm: VmEntity) => Promise<void>;
+    };
 
 export interface OperationHandler {
   readonly kind: OperationKind;

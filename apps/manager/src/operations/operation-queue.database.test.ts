@@ -43,24 +43,51 @@ describe('OperationQueue', () => {
 
   async function newHost(maxConcurrentOperations = 0): Promise<string> {
     const id = randomUUID();
-    await database.dataSource.manager.insert(HostEntity, { id, zoneId, name: id, address: `${id}:1`, state: 'Up', enabled: true, primaryPools: [], maxConcurrentOperations, createdAt: new Date() });
+    await database.dataSource.manager.insert(HostEntity, {
+      id,
+      zoneId,
+      name: id,
+      address: `${id}:1`,
+      state: 'Up',
+      enabled: true,
+      primaryPools: [],
+      maxConcurrentOperations,
+      createdAt: new Date(),
+    });
     return id;
   }
   async function newVm(host = hostId): Promise<string> {
     const id = randomUUID();
-    await database.dataSource.manager.insert(VmEntity, { id, zoneId, hostId: host, name: 'vm', powerState: 'Running', protectionState: 'Ok', guestAgent: false, problems: [], settings: {} });
+    await database.dataSource.manager.insert(VmEntity, {
+      id,
+      zoneId,
+      hostId: host,
+      name: 'vm',
+      powerState: 'Running',
+      protectionState: 'Ok',
+      guestAgent: false,
+      problems: [],
+      settings: {},
+    });
     return id;
   }
   async function ask(vmId: string, kind: OperationKind = 'TakeBackup'): Promise<string> {
-    return (await database.dataSource.transaction((manager) => queue.add(manager, { kind, vmId, hostId, accountId: null, input: {} }))).id;
+    return (
+      await database.dataSource.transaction((manager) => queue.add(manager, { kind, vmId, hostId, accountId: null, input: {} }))
+    ).id;
   }
   async function claimAll(owner = 'a0000000-0000-4000-8000-000000000001'): Promise<OperationEntity[]> {
     const claimed: OperationEntity[] = [];
     for (let next = await queue.claim(owner); next !== undefined; next = await queue.claim(owner)) claimed.push(next);
     return claimed;
   }
-  const claimOf = (operation: OperationEntity): Claim => ({ operationId: operation.id, owner: operation.owner ?? '', attempt: operation.attempt });
-  const finish = (operation: OperationEntity): Promise<void> => queue.write(database.dataSource.manager, claimOf(operation), { state: 'Succeeded' });
+  const claimOf = (operation: OperationEntity): Claim => ({
+    operationId: operation.id,
+    owner: operation.owner ?? '',
+    attempt: operation.attempt,
+  });
+  const finish = (operation: OperationEntity): Promise<void> =>
+    queue.write(database.dataSource.manager, claimOf(operation), { state: 'Succeeded' });
 
   it('operations of one VM run one after another, in the order of asking', async () => {
     const vm = await newVm();
@@ -80,7 +107,14 @@ describe('OperationQueue', () => {
     ['the default', async () => {}, 4],
     ['the global setting', () => override('global', GLOBAL_SCOPE_ID, '2'), 2],
     ['the zone over the global one', () => override('global', GLOBAL_SCOPE_ID, '2').then(() => override('zone', zoneId, '3')), 3],
-    ['the agent over all', () => override('zone', zoneId, '3').then(async () => void (await database.dataSource.manager.update(HostEntity, { id: hostId }, { maxConcurrentOperations: 1 }))), 1],
+    [
+      'the agent over all',
+      () =>
+        override('zone', zoneId, '3').then(
+          async () => void (await database.dataSource.manager.update(HostEntity, { id: hostId }, { maxConcurrentOperations: 1 })),
+        ),
+      1,
+    ],
     ['none below 1', () => override('zone', zoneId, '0'), 7],
   ])('the limit of a host is kept: %s', async (_what, prepare, limit) => {
     await prepare();
@@ -89,19 +123,32 @@ describe('OperationQueue', () => {
   });
 
   async function override(scope: 'global' | 'zone', scopeId: string, value: string): Promise<void> {
-    await database.dataSource.manager.insert(SettingOverrideEntity, { name: 'backup.max.concurrent.operations.per.host', scope, scopeId, value });
+    await database.dataSource.manager.insert(SettingOverrideEntity, {
+      name: 'backup.max.concurrent.operations.per.host',
+      scope,
+      scopeId,
+      value,
+    });
   }
 
   it('a clean-up does not wait for a free place', async () => {
     for (let count = 0; count < 5; count++) await ask(await newVm());
     await ask(await newVm(), 'CleanupBackupError');
-    expect((await claimAll()).map((operation) => operation.kind).sort()).toEqual(['CleanupBackupError', 'TakeBackup', 'TakeBackup', 'TakeBackup', 'TakeBackup']);
+    expect((await claimAll()).map((operation) => operation.kind).sort()).toEqual([
+      'CleanupBackupError',
+      'TakeBackup',
+      'TakeBackup',
+      'TakeBackup',
+      'TakeBackup',
+    ]);
   });
 
   it('many claimers at once: nothing is claimed twice, no limit is passed', async () => {
     const second = await newHost(2);
     for (let count = 0; count < 12; count++) await ask(await newVm(count % 2 === 0 ? hostId : second));
-    const claimed = (await Promise.all(Array.from({ length: 6 }, (_, index) => claimAll(`a0000000-0000-4000-8000-00000000000${index}`)))).flat();
+    const claimed = (
+      await Promise.all(Array.from({ length: 6 }, (_, index) => claimAll(`a0000000-0000-4000-8000-00000000000${index}`)))
+    ).flat();
     expect(new Set(claimed.map((operation) => operation.id)).size).toBe(claimed.length);
     expect(claimed.filter((operation) => operation.hostId === hostId)).toHaveLength(4);
     expect(claimed.filter((operation) => operation.hostId === second)).toHaveLength(2);
@@ -156,7 +203,10 @@ describe('OperationQueue', () => {
     if (first === undefined) throw new Error('nothing was claimed');
     await queue.release(claimOf(first), 'the host "h"', 5_000);
     expect(await claimAll()).toEqual([]);
-    expect(await database.dataSource.manager.findOneByOrFail(OperationEntity, { id: first.id })).toMatchObject({ waitingFor: 'the host "h"', owner: null });
+    expect(await database.dataSource.manager.findOneByOrFail(OperationEntity, { id: first.id })).toMatchObject({
+      waitingFor: 'the host "h"',
+      owner: null,
+    });
     clock.offsetMs = 6_000;
     expect(await claimAll()).toHaveLength(1);
   });

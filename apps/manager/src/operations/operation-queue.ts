@@ -83,10 +83,10 @@ export class OperationQueue {
   /** Wants an operation cancelled: a claimed one is told by its owner, one that nobody holds is claimed so that it is ended. */
   async requestCancel(operationId: string): Promise<void> {
     await this.dataSource.transaction(async (manager) => {
-      await manager.query(`UPDATE operation SET cancel_requested = true, revision = revision + 1, run_at = LEAST(run_at, $2) WHERE id = $1 AND ${UNFINISHED}`, [
-        operationId,
-        this.clock.now(),
-      ]);
+      await manager.query(
+        `UPDATE operation SET cancel_requested = true, revision = revision + 1, run_at = LEAST(run_at, $2) WHERE id = $1 AND ${UNFINISHED}`,
+        [operationId, this.clock.now()],
+      );
       await manager.query('SELECT pg_notify($1, $2)', [CANCEL_CHANNEL, operationId]);
       await this.notify(manager, operationId);
     });
@@ -101,7 +101,13 @@ export class OperationQueue {
       await manager.query('SELECT pg_advisory_xact_lock($1)', [CLAIM_LOCK]);
       const now = this.clock.now();
       const until = new Date(now.getTime() + this.lease.leaseMs);
-      const [rows] = await manager.query<[{ id: string }[], number]>(CLAIM, [owner, until, now, HOST_LIMIT, SETTINGS[HOST_LIMIT].default]);
+      const [rows] = await manager.query<[{ id: string }[], number]>(CLAIM, [
+        owner,
+        until,
+        now,
+        HOST_LIMIT,
+        SETTINGS[HOST_LIMIT].default,
+      ]);
       const id = rows[0]?.id;
       if (id === undefined) return undefined;
       return manager.findOneByOrFail(OperationEntity, { id });
@@ -125,7 +131,11 @@ export class OperationQueue {
       .createQueryBuilder()
       .update(OperationEntity)
       .set({ ...values, revision: () => 'revision + 1' })
-      .where(`id = :id AND owner = :owner AND attempt = :attempt AND ${UNFINISHED}`, { id: claim.operationId, owner: claim.owner, attempt: claim.attempt })
+      .where(`id = :id AND owner = :owner AND attempt = :attempt AND ${UNFINISHED}`, {
+        id: claim.operationId,
+        owner: claim.owner,
+        attempt: claim.attempt,
+      })
       .execute();
     if (result.affected !== 1) throw new LeaseLost(`the lease of operation ${claim.operationId} is lost`);
     await this.notify(manager, claim.operationId);
@@ -139,7 +149,9 @@ export class OperationQueue {
 
   /** Gives up all leases of a manager that stops in order, so that another need not wait for them to run out. */
   async releaseAll(owner: string): Promise<void> {
-    await this.dataSource.query(`UPDATE operation SET owner = NULL, lease_until = NULL WHERE owner = $1 AND ${UNFINISHED}`, [owner]);
+    await this.dataSource.query(`UPDATE operation SET owner = NULL, lease_until = NULL WHERE owner = $1 AND ${UNFINISHED}`, [
+      owner,
+    ]);
   }
 }
 

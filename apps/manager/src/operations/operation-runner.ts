@@ -122,8 +122,13 @@ export class OperationRunner implements OnApplicationBootstrap, OnApplicationShu
         this.logger.warn('another manager has taken over an operation', { operationId: operation.id });
         return;
       }
-      this.logger.error('following an operation failed; it is tried again', { operationId: operation.id, reason: error instanceof Error ? (error.stack ?? error.message) : String(error) });
-      await this.queue.release(claim, 'the manager, which met an error of its own (see its log)', RETRY_MS).catch(() => undefined);
+      this.logger.error('following an operation failed; it is tried again', {
+        operationId: operation.id,
+        reason: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      });
+      await this.queue
+        .release(claim, 'the manager, which met an error of its own (see its log)', RETRY_MS)
+        .catch(() => undefined);
     }
   }
 

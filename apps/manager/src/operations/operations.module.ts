@@ -13,7 +13,11 @@ import { OperationsService } from './operations.service.js';
 @Module({
   imports: [SettingsModule],
   providers: [
-    { provide: LEASE_OPTIONS, inject: [MANAGER_CONFIG], useFactory: (config: ManagerConfig) => ({ leaseMs: config.leaseSeconds * 1000 }) },
+    {
+      provide: LEASE_OPTIONS,
+      inject: [MANAGER_CONFIG],
+      useFactory: (config: ManagerConfig) => ({ leaseMs: config.leaseSeconds * 1000 }),
+    },
     OperationQueue,
     OperationBus,
     OperationHandlers,

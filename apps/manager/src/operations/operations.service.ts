@@ -27,7 +27,10 @@ export class OperationsService {
   /** Newest first. A user sees those of its own account. */
   async list(caller: Caller, query: ListOperations): Promise<Page<Operation>> {
     const after = numericCursorOf(query);
-    const find = this.dataSource.manager.createQueryBuilder(OperationEntity, 'o').orderBy('o.seq', 'DESC').limit(query.limit + 1);
+    const find = this.dataSource.manager
+      .createQueryBuilder(OperationEntity, 'o')
+      .orderBy('o.seq', 'DESC')
+      .limit(query.limit + 1);
     if (caller.role !== 'admin') find.andWhere('o.account_id = :account', { account: caller.accountId });
     if (query.vmId !== undefined) find.andWhere('o.vm_id = :vm', { vm: query.vmId });
     if (query.hostId !== undefined) find.andWhere('o.host_id = :host', { host: query.hostId });
@@ -68,7 +71,10 @@ export class OperationsService {
   async cancel(caller: Caller, operationId: string): Promise<Operation> {
     const row = await this.require(caller, operationId);
     if (isFinished(row.state)) {
-      throw new HoldfastError('WRONG_STATE', `Operation ${operationId} is finished (${row.state}) and cannot be cancelled.`, { operationId, state: row.state });
+      throw new HoldfastError('WRONG_STATE', `Operation ${operationId} is finished (${row.state}) and cannot be cancelled.`, {
+        operationId,
+        state: row.state,
+      });
     }
     await this.queue.requestCancel(operationId);
     this.audit.changed(caller, 'operation.cancel', { operationId });
@@ -78,7 +84,9 @@ export class OperationsService {
   private async require(caller: Caller, operationId: string): Promise<OperationEntity> {
     const row = await this.dataSource.manager.findOneBy(OperationEntity, { id: operationId });
     if (row === null || !maySee(caller, row.accountId)) {
-      throw new HoldfastError('NOT_FOUND', `There is no operation ${operationId}. List the operations to see their ids.`, { operationId });
+      throw new HoldfastError('NOT_FOUND', `There is no operation ${operationId}. List the operations to see their ids.`, {
+        operationId,
+      });
     }
     return row;
   }

@@ -5,7 +5,8 @@ import { MIGRATIONS } from './migrations/index.js';
 import { SnakeNaming } from './snake-naming.js';
 
 /** How to reach a PostgreSQL server: a URL, or a socket folder with user and database. */
-export type DatabaseAddress = { readonly url: string } | { readonly socketFolder: string; readonly user: string; readonly database: string };
+export type DatabaseAddress =
+  { readonly url: string } | { readonly socketFolder: string; readonly user: string; readonly database: string };
 
 export const POOL_SIZE = 12;
 

@@ -6,7 +6,12 @@ import type { Page, PageQuery } from '@holdfast/shared/api/common.js';
 export function cursorOf(query: Pick<PageQuery, 'after'>): string | undefined {
   if (query.after === undefined || query.after === '') return undefined;
   const text = Buffer.from(query.after, 'base64url').toString('utf8');
-  if (!text.startsWith('k:')) throw new HoldfastError('INVALID_INPUT', 'The value of "after" is not the "next" of a page. Use the value that the page before gave.', { after: query.after });
+  if (!text.startsWith('k:'))
+    throw new HoldfastError(
+      'INVALID_INPUT',
+      'The value of "after" is not the "next" of a page. Use the value that the page before gave.',
+      { after: query.after },
+    );
   return text.slice(2);
 }
 
@@ -14,12 +19,20 @@ export function cursorOf(query: Pick<PageQuery, 'after'>): string | undefined {
 export function numericCursorOf(query: Pick<PageQuery, 'after'>): bigint | undefined {
   const text = cursorOf(query);
   if (text === undefined) return undefined;
-  if (!/^\d{1,18}$/.test(text)) throw new HoldfastError('INVALID_INPUT', 'The value of "after" is not the "next" of a page of this list.', { after: query.after ?? '' });
+  if (!/^\d{1,18}$/.test(text))
+    throw new HoldfastError('INVALID_INPUT', 'The value of "after" is not the "next" of a page of this list.', {
+      after: query.after ?? '',
+    });
   return BigInt(text);
 }
 
 /** Makes a page of `limit` out of `limit + 1` fetched rows. */
-export function pageOf<Row, Item>(rows: readonly Row[], limit: number, key: (row: Row) => string, view: (row: Row) => Item): Page<Item> {
+export function pageOf<Row, Item>(
+  rows: readonly Row[],
+  limit: number,
+  key: (row: Row) => string,
+  view: (row: Row) => Item,
+): Page<Item> {
   const shown = rows.slice(0, limit);
   const last = shown.at(-1);
   const more = rows.length > limit && last !== undefined;

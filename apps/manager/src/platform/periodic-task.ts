@@ -36,7 +36,9 @@ export class PeriodicTask {
     try {
       await this.work();
     } catch (error) {
-      this.logger.error(`${this.name} failed`, { reason: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+      this.logger.error(`${this.name} failed`, {
+        reason: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      });
     }
     this.schedule(this.pauseMs);
   }

@@ -23,7 +23,13 @@ export interface RestoreFacts {
 }
 
 export interface RestorePlan {
-  readonly volumes: readonly { readonly key: string; readonly target: string; readonly currentPath: string; readonly newPath: string; readonly templatePath: string }[];
+  readonly volumes: readonly {
+    readonly key: string;
+    readonly target: string;
+    readonly currentPath: string;
+    readonly newPath: string;
+    readonly templatePath: string;
+  }[];
   readonly mergeVolumes: readonly { readonly target: string; readonly deltaPaths: string[] }[];
 }
 
@@ -36,7 +42,10 @@ export function planRestore(facts: RestoreFacts): RestorePlan {
   const targets = new Set(attached.map((volume) => volume.target));
   const volumes = facts.backupVolumes.map(({ key, target: targetThen }) => {
     const volume = facts.volumes.find((candidate) => candidate.id === key);
-    if (volume === undefined) throw new HoldfastError('BUG', `The volume ${key} of the backup "${facts.backupName}" is not on record.`, { volumeId: key });
+    if (volume === undefined)
+      throw new HoldfastError('BUG', `The volume ${key} of the backup "${facts.backupName}" is not on record.`, {
+        volumeId: key,
+      });
     const isAttached = attached.includes(volume);
     const target = isAttached ? volume.target : freeTarget(targetThen, targets);
     targets.add(target);
@@ -53,7 +62,9 @@ export function planRestore(facts: RestoreFacts): RestorePlan {
     .filter((volume) => !restored.has(volume.id))
     .map((volume) => ({
       target: volume.target,
-      deltaPaths: volume.layers.map((layer) => layer.path).filter((path) => facts.deltas.some((delta) => delta.volumeId === volume.id && delta.path === path)),
+      deltaPaths: volume.layers
+        .map((layer) => layer.path)
+        .filter((path) => facts.deltas.some((delta) => delta.volumeId === volume.id && delta.path === path)),
     }))
     .filter((volume) => volume.deltaPaths.length > 0);
   return { volumes, mergeVolumes };
@@ -64,5 +75,9 @@ function freeTarget(wanted: string, taken: ReadonlySet<string>): string {
   if (!taken.has(wanted)) return wanted;
   const prefix = wanted.replace(/[a-z]$/, '');
   for (const letter of LETTERS) if (!taken.has(prefix + letter)) return prefix + letter;
-  throw new HoldfastError('WRONG_STATE', `The VM has no free target like ${wanted} for a disk that comes back. Detach a disk first.`, { target: wanted });
+  throw new HoldfastError(
+    'WRONG_STATE',
+    `The VM has no free target like ${wanted} for a disk that comes back. Detach a disk first.`,
+    { target: wanted },
+  );
 }

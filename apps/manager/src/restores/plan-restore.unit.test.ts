@@ -2,7 +2,14 @@
 import { describe, expect, it } from '@jest/globals';
 import { planRestore, type RestoreFacts } from './plan-restore.js';
 
-const volume = (id: string, target: string, attached = true) => ({ id, target, attached, basePath: `/p/${id}.qcow2`, templatePath: null, layers: [{ path: `/p/${id}.d1` }, { path: `/p/${id}.qcow2` }] });
+const volume = (id: string, target: string, attached = true) => ({
+  id,
+  target,
+  attached,
+  basePath: `/p/${id}.qcow2`,
+  templatePath: null,
+  layers: [{ path: `/p/${id}.d1` }, { path: `/p/${id}.qcow2` }],
+});
 const facts = (change: Partial<RestoreFacts>): RestoreFacts => ({
   operationId: 'abcdef12-0000',
   vmIsGone: false,
@@ -15,11 +22,16 @@ const facts = (change: Partial<RestoreFacts>): RestoreFacts => ({
 
 describe('planRestore', () => {
   it('a new file beside the base; what is attached now is what is replaced', () => {
-    expect(planRestore(facts({})).volumes).toEqual([{ key: 'A', target: 'vda', currentPath: '/p/A.d1', newPath: '/p/A.abcdef12.restored.qcow2', templatePath: '' }]);
+    expect(planRestore(facts({})).volumes).toEqual([
+      { key: 'A', target: 'vda', currentPath: '/p/A.d1', newPath: '/p/A.abcdef12.restored.qcow2', templatePath: '' },
+    ]);
   });
 
   it('a disk that is at another target now is replaced there', () => {
-    expect(planRestore(facts({ volumes: [volume('A', 'sdb')] })).volumes[0]).toMatchObject({ target: 'sdb', currentPath: '/p/A.d1' });
+    expect(planRestore(facts({ volumes: [volume('A', 'sdb')] })).volumes[0]).toMatchObject({
+      target: 'sdb',
+      currentPath: '/p/A.d1',
+    });
   });
 
   it.each([
@@ -30,12 +42,22 @@ describe('planRestore', () => {
   });
 
   it('volumes that the backup does not know keep their content; their deltas are merged', () => {
-    const plan = planRestore(facts({ volumes: [volume('A', 'vda'), volume('N', 'vdb')], deltas: [{ volumeId: 'N', path: '/p/N.d1' }, { volumeId: 'A', path: '/p/A.d1' }] }));
+    const plan = planRestore(
+      facts({
+        volumes: [volume('A', 'vda'), volume('N', 'vdb')],
+        deltas: [
+          { volumeId: 'N', path: '/p/N.d1' },
+          { volumeId: 'A', path: '/p/A.d1' },
+        ],
+      }),
+    );
     expect(plan.mergeVolumes).toEqual([{ target: 'vdb', deltaPaths: ['/p/N.d1'] }]);
   });
 
   it('of a VM that is gone nothing is replaced and nothing merged', () => {
-    const plan = planRestore(facts({ vmIsGone: true, volumes: [volume('A', 'vda'), volume('N', 'vdb')], deltas: [{ volumeId: 'N', path: '/p/N.d1' }] }));
+    const plan = planRestore(
+      facts({ vmIsGone: true, volumes: [volume('A', 'vda'), volume('N', 'vdb')], deltas: [{ volumeId: 'N', path: '/p/N.d1' }] }),
+    );
     expect(plan.volumes[0]).toMatchObject({ target: 'vda', currentPath: '' });
     expect(plan.mergeVolumes).toEqual([]);
   });

@@ -21,12 +21,20 @@ export class ReleaseFilesHandler implements OperationHandler {
   }
 
   async prepare(operation: OperationEntity): Promise<Preparation> {
-    const files = await this.dataSource.manager.find(SupersededFileEntity, { where: { releaseOperationId: operation.id }, order: { path: 'ASC' } });
+    const files = await this.dataSource.manager.find(SupersededFileEntity, {
+      where: { releaseOperationId: operation.id },
+      order: { path: 'ASC' },
+    });
     const hostId = files[0]?.hostId;
     if (hostId === undefined) return { kind: 'done', plan: ['nothing is left to release'], record: async () => {} };
     const problem = hostProblem(await requireHost(this.dataSource.manager, hostId));
     if (problem !== undefined) return { kind: 'wait', reason: problem.message };
-    return { kind: 'send', hostId, command: { kind: 'releaseFiles', request: { paths: files.map((file) => file.path) } }, record: async () => {} };
+    return {
+      kind: 'send',
+      hostId,
+      command: { kind: 'releaseFiles', request: { paths: files.map((file) => file.path) } },
+      record: async () => {},
+    };
   }
 
   async applyOutcome(manager: EntityManager, operation: OperationEntity, _vm: VmEntity, outcome: AgentOperation): Promise<void> {

@@ -41,7 +41,11 @@ export class RestoreBackupHandler implements OperationHandler {
     const known = await manager.findOneByOrFail(VmEntity, { id: operation.vmId });
     const backup = await manager.findOneByOrFail(BackupEntity, { id: operation.backupId ?? '' });
     if (backup.state !== 'BackedUp') {
-      throw new HoldfastError('WRONG_STATE', `The backup "${backup.name}" is ${backup.state}; only one that is BackedUp can be restored.`, { backupId: backup.id, state: backup.state });
+      throw new HoldfastError(
+        'WRONG_STATE',
+        `The backup "${backup.name}" is ${backup.state}; only one that is BackedUp can be restored.`,
+        { backupId: backup.id, state: backup.state },
+      );
     }
     const hostId = input.hostId ?? known.hostId ?? '';
     const problem = hostProblem(await requireHost(manager, hostId));
@@ -49,7 +53,12 @@ export class RestoreBackupHandler implements OperationHandler {
 
     const vm = await this.refresher.refresh({ ...known, hostId });
     if (vm.powerState === 'Running' || vm.powerState === 'Paused') throw vmRunning(vm);
-    if (vm.powerState === 'Other') throw new HoldfastError('WRONG_STATE', `The VM "${vm.name}" is neither running nor shut off just now. Wait until it is shut off, then try again.`, { vmId: vm.id });
+    if (vm.powerState === 'Other')
+      throw new HoldfastError(
+        'WRONG_STATE',
+        `The VM "${vm.name}" is neither running nor shut off just now. Wait until it is shut off, then try again.`,
+        { vmId: vm.id },
+      );
     const obstacle = vm.problems[0];
     if (obstacle !== undefined) throw HoldfastError.fromData({ ...obstacle, fields: { ...obstacle.fields, vmId: vm.id } });
 
@@ -66,7 +75,13 @@ export class RestoreBackupHandler implements OperationHandler {
     const request: RestoreBackupRequest = {
       storage: storageAccess(storage),
       backupId: backup.id,
-      volumes: plan.volumes.map(({ key, target, currentPath, newPath, templatePath }) => ({ key, target, currentPath, newPath, templatePath })),
+      volumes: plan.volumes.map(({ key, target, currentPath, newPath, templatePath }) => ({
+        key,
+        target,
+        currentPath,
+        newPath,
+        templatePath,
+      })),
       mergeVolumes: plan.mergeVolumes.map(({ target, deltaPaths }) => ({ target, deltaPaths })),
       coroutines: COROUTINES,
       defineMissingAs: gone ? vm.name : '',
@@ -100,18 +115,36 @@ export class RestoreBackupHandler implements OperationHandler {
     await recordProtection(manager, vm, 'Unknown', error.toData(), this.clock.now());
   }
 
-  private async recordSuccess(manager: EntityManager, operation: OperationEntity, vm: VmEntity, restored: readonly RestoreBackupVolumeResult[], mergesDone: boolean): Promise<void> {
+  private async recordSuccess(
+    manager: EntityManager,
+    operation: OperationEntity,
+    vm: VmEntity,
+    restored: readonly RestoreBackupVolumeResult[],
+    mergesDone: boolean,
+  ): Promise<void> {
     const backup = await manager.findOneByOrFail(BackupEntity, { id: operation.backupId ?? '' });
     const now = this.clock.now();
     for (const volume of restored) {
       // A disk that came back and was seen before this was written is the volume that it was.
       await manager.delete(VolumeEntity, { vmId: vm.id, basePath: volume.newPath, id: Not(volume.key) });
-      await manager.update(VolumeEntity, { id: volume.key }, { target: volume.target, attached: true, basePath: volume.newPath, templatePath: null, intendedPath: null });
+      await manager.update(
+        VolumeEntity,
+        { id: volume.key },
+        { target: volume.target, attached: true, basePath: volume.newPath, templatePath: null, intendedPath: null },
+      );
       await manager.delete(VolumeDeltaEntity, { volumeId: volume.key });
       if (volume.oldPaths.length > 0) {
         await manager.insert(
           SupersededFileEntity,
-          volume.oldPaths.map((path) => ({ id: this.clock.newId(), vmId: vm.id, volumeId: volume.key, hostId: operation.hostId ?? '', path, operationId: operation.id, supersededAt: now })),
+          volume.oldPaths.map((path) => ({
+            id: this.clock.newId(),
+            vmId: vm.id,
+            volumeId: volume.key,
+            hostId: operation.hostId ?? '',
+            path,
+            operationId: operation.id,
+            supersededAt: now,
+          })),
         );
       }
     }
@@ -119,11 +152,15 @@ export class RestoreBackupHandler implements OperationHandler {
     const merged = command.kind === 'restoreBackup' ? command.request.mergeVolumes.flatMap((volume) => volume.deltaPaths) : [];
     if (mergesDone && merged.length > 0) await manager.delete(VolumeDeltaEntity, { vmId: vm.id, path: In(merged) });
     if (vm.headBackupId !== null) await manager.update(BackupEntity, { id: vm.headBackupId }, { endOfChain: true });
-    await manager.update(VmEntity, { id: vm.id }, {
-      hostId: operation.hostId,
-      powerState: 'Stopped',
-      headBackupId: null,
-      chainEndedReason: `the VM was restored from backup "${backup.name}" (${backup.id})`,
-    });
+    await manager.update(
+      VmEntity,
+      { id: vm.id },
+      {
+        hostId: operation.hostId,
+        powerState: 'Stopped',
+        headBackupId: null,
+        chainEndedReason: `the VM was restored from backup "${backup.name}" (${backup.id})`,
+      },
+    );
   }
 }

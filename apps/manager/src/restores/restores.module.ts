@@ -5,5 +5,9 @@ import { ReleaseFilesHandler } from './release-files.handler.js';
 import { RestoreBackupHandler } from './restore-backup.handler.js';
 import { RestoresService } from './restores.service.js';
 
-@Module({ imports: [InventoryModule], providers: [RestoresService, RestoreBackupHandler, ReleaseFilesHandler], exports: [RestoresService] })
+@Module({
+  imports: [InventoryModule],
+  providers: [RestoresService, RestoreBackupHandler, ReleaseFilesHandler],
+  exports: [RestoresService],
+})
 export class RestoresModule {}

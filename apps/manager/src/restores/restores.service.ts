@@ -30,16 +30,30 @@ export class RestoresService {
     const manager = this.dataSource.manager;
     const backup = await requireBackup(manager, caller, backupId);
     if (backup.state !== 'BackedUp') {
-      throw new HoldfastError('WRONG_STATE', `The backup "${backup.name}" is ${backup.state}; only one that is BackedUp can be restored.`, { backupId, state: backup.state });
+      throw new HoldfastError(
+        'WRONG_STATE',
+        `The backup "${backup.name}" is ${backup.state}; only one that is BackedUp can be restored.`,
+        { backupId, state: backup.state },
+      );
     }
     const vm = await manager.findOneBy(VmEntity, { id: backup.vmId });
-    if (vm === null) throw new HoldfastError('NOT_FOUND', `The VM "${backup.vmName}" of this backup is not known any more.`, { vmId: backup.vmId });
+    if (vm === null)
+      throw new HoldfastError('NOT_FOUND', `The VM "${backup.vmName}" of this backup is not known any more.`, {
+        vmId: backup.vmId,
+      });
     if (vm.powerState === 'Running' || vm.powerState === 'Paused') throw vmRunning(vm);
     if (vm.powerState !== 'Gone' && input.hostId !== undefined && input.hostId !== vm.hostId) {
-      throw new HoldfastError('WRONG_STATE', `The VM "${vm.name}" is still on its host; it is restored there. Leave the host out.`, { vmId: vm.id, hostId: input.hostId });
+      throw new HoldfastError(
+        'WRONG_STATE',
+        `The VM "${vm.name}" is still on its host; it is restored there. Leave the host out.`,
+        { vmId: vm.id, hostId: input.hostId },
+      );
     }
     const hostId = input.hostId ?? vm.hostId;
-    if (hostId === null) throw new HoldfastError('HOST_UNAVAILABLE', `No host of the VM "${vm.name}" is known. Say on which host to restore it.`, { vmId: vm.id });
+    if (hostId === null)
+      throw new HoldfastError('HOST_UNAVAILABLE', `No host of the VM "${vm.name}" is known. Say on which host to restore it.`, {
+        vmId: vm.id,
+      });
     const problem = hostProblem(await requireHost(manager, hostId));
     if (problem !== undefined) throw problem;
 
@@ -54,7 +68,10 @@ export class RestoresService {
   /** The files that restores of this VM left behind and that are not released yet. */
   async supersededFiles(caller: Caller, vmId: string): Promise<SupersededFile[]> {
     await requireVm(this.dataSource.manager, caller, vmId);
-    const rows = await this.dataSource.manager.find(SupersededFileEntity, { where: { vmId }, order: { supersededAt: 'ASC', path: 'ASC' } });
+    const rows = await this.dataSource.manager.find(SupersededFileEntity, {
+      where: { vmId },
+      order: { supersededAt: 'ASC', path: 'ASC' },
+    });
     return rows.map(supersededFileView);
   }
 
@@ -62,14 +79,32 @@ export class RestoresService {
   async releaseSupersededFiles(caller: Caller, vmId: string, ids?: readonly string[]): Promise<Operation> {
     const vm = await requireVm(this.dataSource.manager, caller, vmId);
     const row = await this.dataSource.transaction(async (manager) => {
-      const free = await manager.find(SupersededFileEntity, { where: { vmId, releaseOperationId: IsNull() }, lock: { mode: 'pessimistic_write' }, order: { supersededAt: 'ASC' } });
+      const free = await manager.find(SupersededFileEntity, {
+        where: { vmId, releaseOperationId: IsNull() },
+        lock: { mode: 'pessimistic_write' },
+        order: { supersededAt: 'ASC' },
+      });
       const unknown = ids?.find((id) => !free.some((file) => file.id === id));
-      if (unknown !== undefined) throw new HoldfastError('NOT_FOUND', `The VM "${vm.name}" has no left-behind file ${unknown} that could be released.`, { vmId, fileId: unknown });
+      if (unknown !== undefined)
+        throw new HoldfastError('NOT_FOUND', `The VM "${vm.name}" has no left-behind file ${unknown} that could be released.`, {
+          vmId,
+          fileId: unknown,
+        });
       const first = free.find((file) => ids === undefined || ids.includes(file.id));
-      if (first === undefined) throw new HoldfastError('NOT_FOUND', `The VM "${vm.name}" has no left-behind files to release.`, { vmId });
+      if (first === undefined)
+        throw new HoldfastError('NOT_FOUND', `The VM "${vm.name}" has no left-behind files to release.`, { vmId });
       const chosen = free.filter((file) => (ids === undefined || ids.includes(file.id)) && file.hostId === first.hostId);
-      if (ids !== undefined && chosen.length < ids.length) throw new HoldfastError('INVALID_INPUT', 'These files are on different hosts. Release those of one host at a time.', { vmId });
-      const operation = await this.queue.add(manager, { kind: 'ReleaseFiles', vmId, hostId: first.hostId, accountId: vm.accountId, input: {} });
+      if (ids !== undefined && chosen.length < ids.length)
+        throw new HoldfastError('INVALID_INPUT', 'These files are on different hosts. Release those of one host at a time.', {
+          vmId,
+        });
+      const operation = await this.queue.add(manager, {
+        kind: 'ReleaseFiles',
+        vmId,
+        hostId: first.hostId,
+        accountId: vm.accountId,
+        input: {},
+      });
       await manager.update(SupersededFileEntity, { id: In(chosen.map((file) => file.id)) }, { releaseOperationId: operation.id });
       return operation;
     });

@@ -3,7 +3,14 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Setting, UpdateSetting } from '@holdfast/shared/api/access.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-import { parseSetting, SETTING_NAMES, settingDefinition, SETTINGS, type SettingName, type SettingValue } from '@holdfast/shared/settings/settings.js';
+import {
+  parseSetting,
+  SETTING_NAMES,
+  settingDefinition,
+  SETTINGS,
+  type SettingName,
+  type SettingValue,
+} from '@holdfast/shared/settings/settings.js';
 import { requireAdmin, type Caller } from '../access/caller.js';
 import { AuditLog } from '../events/audit-log.js';
 import { SettingOverrideEntity } from '../persistence/entities/access.entities.js';
@@ -39,9 +46,15 @@ export class SettingsService {
     const known = settingDefinition(name);
     await this.requireZone(zoneId);
     if (zoneId !== undefined && known.definition.scope === 'account') {
-      throw new HoldfastError('INVALID_INPUT', `The setting ${name} cannot be set for a zone. Set it globally.`, { setting: name });
+      throw new HoldfastError('INVALID_INPUT', `The setting ${name} cannot be set for a zone. Set it globally.`, {
+        setting: name,
+      });
     }
-    const scope = { name: known.name, scope: zoneId === undefined ? ('global' as const) : ('zone' as const), scopeId: zoneId ?? GLOBAL_SCOPE_ID };
+    const scope = {
+      name: known.name,
+      scope: zoneId === undefined ? ('global' as const) : ('zone' as const),
+      scopeId: zoneId ?? GLOBAL_SCOPE_ID,
+    };
     if (input.value === null) {
       await this.dataSource.manager.delete(SettingOverrideEntity, scope);
     } else {
@@ -53,15 +66,26 @@ export class SettingsService {
   }
 
   /** The value that counts in a zone. */
-  async resolve<N extends SettingName>(name: N, zoneId: string, manager: EntityManager = this.dataSource.manager): Promise<SettingValue<N>> {
-    const rows = await manager.find(SettingOverrideEntity, { where: [{ name, scope: 'zone', scopeId: zoneId }, { name, scope: 'global' }] });
+  async resolve<N extends SettingName>(
+    name: N,
+    zoneId: string,
+    manager: EntityManager = this.dataSource.manager,
+  ): Promise<SettingValue<N>> {
+    const rows = await manager.find(SettingOverrideEntity, {
+      where: [
+        { name, scope: 'zone', scopeId: zoneId },
+        { name, scope: 'global' },
+      ],
+    });
     const chosen = rows.find((row) => row.scope === 'zone') ?? rows[0];
     return chosen === undefined ? (SETTINGS[name].default as SettingValue<N>) : parseSetting(name, chosen.value);
   }
 
   private overrides(zoneId: string | undefined): Promise<SettingOverrideEntity[]> {
     const global = { scope: 'global' as const };
-    return this.dataSource.manager.find(SettingOverrideEntity, { where: zoneId === undefined ? global : [global, { scope: 'zone', scopeId: zoneId }] });
+    return this.dataSource.manager.find(SettingOverrideEntity, {
+      where: zoneId === undefined ? global : [global, { scope: 'zone', scopeId: zoneId }],
+    });
   }
 
   private async requireZone(zoneId: string | undefined): Promise<void> {
@@ -76,5 +100,12 @@ function view(name: SettingName, overrides: readonly SettingOverrideEntity[]): S
   const chosen = mine.find((row) => row.scope === 'zone') ?? mine[0];
   const definition = SETTINGS[name];
   const defaultValue = String(definition.default);
-  return { name, value: chosen?.value ?? defaultValue, defaultValue, unit: definition.unit, description: definition.description, scope: chosen?.scope ?? 'default' };
+  return {
+    name,
+    value: chosen?.value ?? defaultValue,
+    defaultValue,
+    unit: definition.unit,
+    description: definition.description,
+    scope: chosen?.scope ?? 'default',
+  };
 }

@@ -34,8 +34,15 @@ export function selectStorage(candidates: readonly StorageCandidate[], wish: Sto
   const able = candidates.filter(usable);
   if (able.length === 0) {
     const all = candidates.map((storage) => `"${storage.name}" ${whyNot(storage)}`).join('; ');
-    const way = candidates.length === 0 ? 'It has none: create one with "holdfast storage create".' : `${all}. Mend one of them or create another.`;
-    throw new HoldfastError('STORAGE_MISSING', `The zone "${wish.zoneName}" has no secondary storage that takes backups now. ${way}`, { zone: wish.zoneName });
+    const way =
+      candidates.length === 0
+        ? 'It has none: create one with "holdfast storage create".'
+        : `${all}. Mend one of them or create another.`;
+    throw new HoldfastError(
+      'STORAGE_MISSING',
+      `The zone "${wish.zoneName}" has no secondary storage that takes backups now. ${way}`,
+      { zone: wish.zoneName },
+    );
   }
   const [best] = [...able].sort((a, b) => compare(b.freeBytes ?? 0n, a.freeBytes ?? 0n) || a.name.localeCompare(b.name, 'en'));
   if (best === undefined || !hasRoom(best, wish.fullBytes)) {

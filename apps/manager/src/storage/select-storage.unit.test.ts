@@ -2,12 +2,22 @@
 import { describe, expect, it } from '@jest/globals';
 import { selectStorage, type StorageCandidate } from './select-storage.js';
 
-const storage = (id: string, freeBytes: bigint | null, change: Partial<StorageCandidate> = {}): StorageCandidate => ({ id, name: `S-${id}`, readOnly: false, problem: null, freeBytes, ...change });
+const storage = (id: string, freeBytes: bigint | null, change: Partial<StorageCandidate> = {}): StorageCandidate => ({
+  id,
+  name: `S-${id}`,
+  readOnly: false,
+  problem: null,
+  freeBytes,
+  ...change,
+});
 const wish = { zoneName: 'Z', fullBytes: 100n, chain: undefined };
 
 describe('selectStorage', () => {
   it('takes the one with most free space and says so', () => {
-    expect(selectStorage([storage('a', 200n), storage('b', 300n)], wish)).toEqual({ storageId: 'b', reason: '"S-b" has most free space, 300 B' });
+    expect(selectStorage([storage('a', 200n), storage('b', 300n)], wish)).toEqual({
+      storageId: 'b',
+      reason: '"S-b" has most free space, 300 B',
+    });
   });
 
   it('stays with the open chain while that has room for its next backup', () => {
@@ -27,7 +37,12 @@ describe('selectStorage', () => {
 
   it('names what is wrong with each when none takes backups', () => {
     const all = [storage('a', 500n, { readOnly: true }), storage('b', null)];
-    expect(() => selectStorage(all, wish)).toThrow(expect.objectContaining({ code: 'STORAGE_MISSING', message: expect.stringMatching(/"S-a" is read-only.*"S-b" has not been looked at/) }));
+    expect(() => selectStorage(all, wish)).toThrow(
+      expect.objectContaining({
+        code: 'STORAGE_MISSING',
+        message: expect.stringMatching(/"S-a" is read-only.*"S-b" has not been looked at/),
+      }),
+    );
     expect(() => selectStorage([], wish)).toThrow(expect.objectContaining({ code: 'STORAGE_MISSING' }));
   });
 

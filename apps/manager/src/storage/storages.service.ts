@@ -34,15 +34,28 @@ export class StoragesService {
     requireAdmin(caller, 'create storages');
     const source = cleanSource(input);
     const zone = await this.dataSource.manager.findOneBy(ZoneEntity, { id: input.zoneId });
-    if (zone === null) throw new HoldfastError('NOT_FOUND', `There is no zone ${input.zoneId}. List the zones to see their ids.`, { zoneId: input.zoneId });
+    if (zone === null)
+      throw new HoldfastError('NOT_FOUND', `There is no zone ${input.zoneId}. List the zones to see their ids.`, {
+        zoneId: input.zoneId,
+      });
     await this.refuseDuplicate(input, source, zone.name);
 
     const host = await findUpHost(this.dataSource.manager, zone.id);
     if (host === null) {
-      throw new HoldfastError('HOST_UNAVAILABLE', `No host of the zone "${zone.name}" is up, and a storage is looked at by one. Let a host join, or start its agent.`, { zoneId: zone.id });
+      throw new HoldfastError(
+        'HOST_UNAVAILABLE',
+        `No host of the zone "${zone.name}" is up, and a storage is looked at by one. Let a host join, or start its agent.`,
+        { zoneId: zone.id },
+      );
     }
     const agent = await this.agents.of(host);
-    const access = { id: input.adopt ? '' : this.clock.newId(), name: input.name, type: input.type, source, options: input.options };
+    const access = {
+      id: input.adopt ? '' : this.clock.newId(),
+      name: input.name,
+      type: input.type,
+      source,
+      options: input.options,
+    };
     const facts = await agent.inspectStorage(access, !input.adopt);
     const row: StorageEntity = {
       id: facts.storageId,
@@ -62,7 +75,11 @@ export class StoragesService {
       const constraint = violatedUnique(error);
       if (constraint === undefined) throw error;
       await this.refuseDuplicate(input, source, zone.name);
-      throw new HoldfastError('NAME_TAKEN', `The storage ${facts.storageId} at ${source} is registered already, by another source or in another zone.`, { storageId: facts.storageId });
+      throw new HoldfastError(
+        'NAME_TAKEN',
+        `The storage ${facts.storageId} at ${source} is registered already, by another source or in another zone.`,
+        { storageId: facts.storageId },
+      );
     }
     this.audit.changed(caller, 'storage.create', { storageId: row.id, name: row.name, zoneId: zone.id });
     return storageView(row);
@@ -71,7 +88,10 @@ export class StoragesService {
   async list(caller: Caller, query: ListStorages): Promise<Page<Storage>> {
     requireAdmin(caller, 'list storages');
     const after = cursorOf(query);
-    const where = { ...(query.zoneId === undefined ? {} : { zoneId: query.zoneId }), ...(after === undefined ? {} : { id: MoreThan(after) }) };
+    const where = {
+      ...(query.zoneId === undefined ? {} : { zoneId: query.zoneId }),
+      ...(after === undefined ? {} : { id: MoreThan(after) }),
+    };
     const rows = await this.dataSource.manager.find(StorageEntity, { where, order: { id: 'ASC' }, take: query.limit + 1 });
     return pageOf(rows, query.limit, (row) => row.id, storageView);
   }
@@ -84,12 +104,19 @@ export class StoragesService {
   async update(caller: Caller, storageId: string, input: UpdateStorage): Promise<Storage> {
     requireAdmin(caller, 'change storages');
     await this.require(storageId);
-    const changes = { ...(input.name === undefined ? {} : { name: input.name }), ...(input.readOnly === undefined ? {} : { readOnly: input.readOnly }) };
+    const changes = {
+      ...(input.name === undefined ? {} : { name: input.name }),
+      ...(input.readOnly === undefined ? {} : { readOnly: input.readOnly }),
+    };
     try {
       if (Object.keys(changes).length > 0) await this.dataSource.manager.update(StorageEntity, { id: storageId }, changes);
     } catch (error) {
       if (violatedUnique(error) === undefined) throw error;
-      throw new HoldfastError('NAME_TAKEN', `There already is a storage named "${input.name ?? ''}" in this zone. Choose another name.`, { name: input.name ?? '' });
+      throw new HoldfastError(
+        'NAME_TAKEN',
+        `There already is a storage named "${input.name ?? ''}" in this zone. Choose another name.`,
+        { name: input.name ?? '' },
+      );
     }
     this.audit.changed(caller, 'storage.update', { storageId });
     return this.get(caller, storageId);
@@ -103,7 +130,11 @@ export class StoragesService {
       await this.dataSource.manager.delete(StorageEntity, { id: storageId });
     } catch (error) {
       if (!isForeignKeyViolation(error)) throw error;
-      throw new HoldfastError('IN_USE', `The storage "${row.name}" holds backups. Delete those first, or make the storage read-only.`, { storageId });
+      throw new HoldfastError(
+        'IN_USE',
+        `The storage "${row.name}" holds backups. Delete those first, or make the storage read-only.`,
+        { storageId },
+      );
     }
     this.audit.changed(caller, 'storage.delete', { storageId, name: row.name });
   }
@@ -119,24 +150,35 @@ export class StoragesService {
     } catch (error) {
       const problem = HoldfastError.from(error);
       // A host that went away in between says nothing about the storage.
-      if (problem.code !== 'HOST_UNAVAILABLE') await this.dataSource.manager.update(StorageEntity, { id: row.id }, { problem: problem.toData(), checkedAt: now });
+      if (problem.code !== 'HOST_UNAVAILABLE')
+        await this.dataSource.manager.update(StorageEntity, { id: row.id }, { problem: problem.toData(), checkedAt: now });
     }
   }
 
   private async refuseDuplicate(input: CreateStorage, source: string, zoneName: string): Promise<void> {
     const manager = this.dataSource.manager;
     if (await manager.existsBy(StorageEntity, { zoneId: input.zoneId, name: input.name })) {
-      throw new HoldfastError('NAME_TAKEN', `There already is a storage named "${input.name}" in the zone "${zoneName}". Choose another name.`, { name: input.name });
+      throw new HoldfastError(
+        'NAME_TAKEN',
+        `There already is a storage named "${input.name}" in the zone "${zoneName}". Choose another name.`,
+        { name: input.name },
+      );
     }
     const same = await manager.findOneBy(StorageEntity, { zoneId: input.zoneId, type: input.type, source });
     if (same !== null) {
-      throw new HoldfastError('NAME_TAKEN', `${source} is registered already, as the storage "${same.name}". Use that one.`, { storageId: same.id, source });
+      throw new HoldfastError('NAME_TAKEN', `${source} is registered already, as the storage "${same.name}". Use that one.`, {
+        storageId: same.id,
+        source,
+      });
     }
   }
 
   private async require(storageId: string): Promise<StorageEntity> {
     const row = await this.dataSource.manager.findOneBy(StorageEntity, { id: storageId });
-    if (row === null) throw new HoldfastError('NOT_FOUND', `There is no storage ${storageId}. List the storages to see their ids.`, { storageId });
+    if (row === null)
+      throw new HoldfastError('NOT_FOUND', `There is no storage ${storageId}. List the storages to see their ids.`, {
+        storageId,
+      });
     return row;
   }
 }
@@ -144,12 +186,18 @@ export class StoragesService {
 function cleanSource(input: CreateStorage): string {
   if (input.type !== 'dir') return input.source;
   if (!posix.isAbsolute(input.source)) {
-    throw new HoldfastError('INVALID_INPUT', `A storage of type "dir" needs an absolute directory; "${input.source}" is not.`, { source: input.source });
+    throw new HoldfastError('INVALID_INPUT', `A storage of type "dir" needs an absolute directory; "${input.source}" is not.`, {
+      source: input.source,
+    });
   }
   return posix.normalize(input.source).replace(/(.)\/+$/, '$1');
 }
 
 function capacity(facts: StorageFacts, name: string): Pick<StorageEntity, 'totalBytes' | 'freeBytes' | 'problem'> {
-  const problem = facts.writable ? null : new HoldfastError('STORAGE_READ_ONLY', `The storage "${name}" cannot be written to. Remount it read-write.`, { storageId: facts.storageId }).toData();
+  const problem = facts.writable
+    ? null
+    : new HoldfastError('STORAGE_READ_ONLY', `The storage "${name}" cannot be written to. Remount it read-write.`, {
+        storageId: facts.storageId,
+      }).toData();
   return { totalBytes: facts.totalBytes, freeBytes: facts.freeBytes, problem };
 }

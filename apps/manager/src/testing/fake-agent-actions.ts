@@ -31,7 +31,8 @@ function takeBackup(agent: FakeAgent, request: TakeBackupRequest): Result {
   const inodes = new Map(request.volumes.map((volume) => [volume.newDeltaPath, agent.newInode()]));
   const disks = domain.disks.map((disk) => {
     const volume = request.volumes.find((candidate) => candidate.target === disk.target);
-    if (volume === undefined || disk.layers[0]?.path !== volume.activePath) throw new HoldfastError('PLAN_OUTDATED', 'another layer');
+    if (volume === undefined || disk.layers[0]?.path !== volume.activePath)
+      throw new HoldfastError('PLAN_OUTDATED', 'another layer');
     const layers = [layerOf(volume.newDeltaPath, inodes.get(volume.newDeltaPath) ?? 0n), ...disk.layers];
     return { ...disk, layers: layers.filter((layer) => !volume.mergeDeltaPaths.includes(layer.path)) };
   });
@@ -63,7 +64,10 @@ function takeBackup(agent: FakeAgent, request: TakeBackupRequest): Result {
 
 function restoreBackup(agent: FakeAgent, request: RestoreBackupRequest): Result {
   const uuid = request.header?.vmUuid ?? '';
-  const before = agent.domains.get(uuid) ?? { ...domainOf(uuid, request.defineMissingAs, {}, () => agent.newInode()), state: DomainState.DOMAIN_STATE_SHUT_OFF };
+  const before = agent.domains.get(uuid) ?? {
+    ...domainOf(uuid, request.defineMissingAs, {}, () => agent.newInode()),
+    state: DomainState.DOMAIN_STATE_SHUT_OFF,
+  };
   const disks = before.disks.map((disk) => {
     const volume = request.volumes.find((candidate) => candidate.target === disk.target);
     if (volume !== undefined) return { ...disk, layers: [layerOf(volume.newPath, agent.newInode())] };
@@ -81,14 +85,19 @@ function restoreBackup(agent: FakeAgent, request: RestoreBackupRequest): Result 
         key: volume.key,
         target: volume.target,
         newPath: volume.newPath,
-        oldPaths: (before.disks.find((disk) => disk.target === volume.target)?.layers ?? []).map((layer) => layer.path).filter((path) => path !== volume.templatePath),
+        oldPaths: (before.disks.find((disk) => disk.target === volume.target)?.layers ?? [])
+          .map((layer) => layer.path)
+          .filter((path) => path !== volume.templatePath),
       })),
     },
   };
 }
 
 function withoutLayers(agent: FakeAgent, domain: Domain, paths: readonly string[]): void {
-  agent.setDomain({ ...domain, disks: domain.disks.map((disk) => ({ ...disk, layers: disk.layers.filter((layer) => !paths.includes(layer.path)) })) });
+  agent.setDomain({
+    ...domain,
+    disks: domain.disks.map((disk) => ({ ...disk, layers: disk.layers.filter((layer) => !paths.includes(layer.path)) })),
+  });
 }
 
 function domainFor(agent: FakeAgent, uuid: string | undefined): Domain {

@@ -67,7 +67,13 @@ export class FakeAgent {
   port = 0;
 
   constructor(private identity: FakeIdentity) {
-    this.storage = ({ storage }) => ({ storageId: storage?.id ?? '', formatVersion: 1, totalBytes: 10n ** 12n, freeBytes: 5n * 10n ** 11n, writable: true });
+    this.storage = ({ storage }) => ({
+      storageId: storage?.id ?? '',
+      formatVersion: 1,
+      totalBytes: 10n ** 12n,
+      freeBytes: 5n * 10n ** 11n,
+      writable: true,
+    });
   }
 
   /** Listens on the port that it had before, if any. */
@@ -75,7 +81,11 @@ export class FakeAgent {
     const { keyPem, certificatePem, caCertificatePem } = this.identity;
     this.server = new Server();
     this.server.addService(HostAgentService, this.implementation());
-    const credentials = ServerCredentials.createSsl(Buffer.from(caCertificatePem), [{ private_key: Buffer.from(keyPem), cert_chain: Buffer.from(certificatePem) }], true);
+    const credentials = ServerCredentials.createSsl(
+      Buffer.from(caCertificatePem),
+      [{ private_key: Buffer.from(keyPem), cert_chain: Buffer.from(certificatePem) }],
+      true,
+    );
     const server = this.server;
     this.port = await new Promise<number>((resolve, reject) => {
       server.bindAsync(`127.0.0.1:${this.port}`, credentials, (error, port) => (error === null ? resolve(port) : reject(error)));
@@ -140,7 +150,8 @@ export class FakeAgent {
     const json = JSON.stringify(commandToJson(command));
     const known = this.operations.get(header.operationId);
     if (known !== undefined) {
-      if (known.json !== json) throw new HoldfastError('OPERATION_ID_REUSED', `${header.operationId} was used for something else`);
+      if (known.json !== json)
+        throw new HoldfastError('OPERATION_ID_REUSED', `${header.operationId} was used for something else`);
       return known.operation;
     }
     if (header.fencingToken < (this.fencing.get(header.vmUuid) ?? 0n)) throw new HoldfastError('FENCED', 'an older token');
@@ -174,7 +185,10 @@ export class FakeAgent {
       state: end.state,
       vmOutcome: end.outcome,
       finishedAtUnixMs: 2n,
-      error: end.error === undefined ? undefined : { code: end.error.code, message: end.error.message, fields: { ...end.error.fields } },
+      error:
+        end.error === undefined
+          ? undefined
+          : { code: end.error.code, message: end.error.message, fields: { ...end.error.fields } },
       result: end.state === OperationState.OPERATION_STATE_SUCCEEDED ? acted : undefined,
     });
   }
@@ -229,7 +243,9 @@ export class FakeAgent {
         runningOperations: 0,
         startedAtUnixMs: 1n,
       })),
-      listDomains: answer(({ uuids }: { uuids: string[] }) => ({ domains: [...this.domains.values()].filter((domain) => uuids.length === 0 || uuids.includes(domain.uuid)) })),
+      listDomains: answer(({ uuids }: { uuids: string[] }) => ({
+        domains: [...this.domains.values()].filter((domain) => uuids.length === 0 || uuids.includes(domain.uuid)),
+      })),
       watchDomains: (call: ServerWritableStream<unknown, WatchDomainsResponse>): void => {
         this.domainWatchers.add(call);
         call.on('cancelled', () => this.domainWatchers.delete(call));
@@ -260,7 +276,11 @@ export class FakeAgent {
         const kept = this.find(operationId);
         this.cancelled.push(operationId);
         this.finish(kept, {
-          end: { state: OperationState.OPERATION_STATE_CANCELLED, outcome: VmOutcome.VM_OUTCOME_AS_BEFORE, error: { code: 'CANCELLED', message: 'Cancelled by request.', fields: {} } },
+          end: {
+            state: OperationState.OPERATION_STATE_CANCELLED,
+            outcome: VmOutcome.VM_OUTCOME_AS_BEFORE,
+            error: { code: 'CANCELLED', message: 'Cancelled by request.', fields: {} },
+          },
         });
         return { operation: kept.operation };
       }),
@@ -301,7 +321,13 @@ export function domainOf(uuid: string, name: string, disks: Record<string, reado
     vcpus: 1,
     memoryBytes: 256n * 1024n * 1024n,
     nvram: false,
-    disks: Object.entries(disks).map(([target, paths]): Disk => ({ target, serial: '', format: 'qcow2', virtualSizeBytes: 1_000_000n, layers: paths.map((path) => layerOf(path, inode())) })),
+    disks: Object.entries(disks).map(([target, paths]): Disk => ({
+      target,
+      serial: '',
+      format: 'qcow2',
+      virtualSizeBytes: 1_000_000n,
+      layers: paths.map((path) => layerOf(path, inode())),
+    })),
     problems: [],
   };
 }

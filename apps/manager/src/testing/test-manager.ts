@@ -30,10 +30,16 @@ export class TestManager {
   /** `folder` holds the certificate authority: managers of one database share it. */
   static async start(database: OpenDatabase, folder: string, options: { leaseSeconds?: number } = {}): Promise<TestManager> {
     process.env['HOLDFAST_LOG_LEVEL'] ??= 'silent';
-    const config = managerConfigSchema.parse({ dataDir: folder, heartbeatSeconds: 0.2, leaseSeconds: options.leaseSeconds ?? 30 });
+    const config = managerConfigSchema.parse({
+      dataDir: folder,
+      heartbeatSeconds: 0.2,
+      leaseSeconds: options.leaseSeconds ?? 30,
+    });
     const app = await NestFactory.createApplicationContext(AppModule.of(config, database, { doors: false }), { logger: false });
     await app.get(AccountsService).createFirstKey();
-    const [key] = await database.dataSource.query<{ id: string; account_id: string }[]>(`SELECT id, account_id FROM api_key WHERE role = 'admin' LIMIT 1`);
+    const [key] = await database.dataSource.query<{ id: string; account_id: string }[]>(
+      `SELECT id, account_id FROM api_key WHERE role = 'admin' LIMIT 1`,
+    );
     const admin = { role: 'admin', accountId: key?.account_id, apiKeyId: key?.id } as unknown as Caller;
     return new TestManager(app, database, admin);
   }
@@ -58,15 +64,28 @@ export class TestManager {
     agent.port = await freePort();
     const { token } = await this.get(JoinService).createToken(this.admin, { zoneId: zoneId as never, validSeconds: 60 });
     const { keyPem, requestPem } = await newRequest();
-    const joined = await this.get(JoinService).join({ token, name, address: `127.0.0.1:${agent.port}`, certificateRequestPem: requestPem });
-    agent.become({ hostId: joined.hostId, keyPem, certificatePem: joined.certificatePem, caCertificatePem: joined.caCertificatePem });
+    const joined = await this.get(JoinService).join({
+      token,
+      name,
+      address: `127.0.0.1:${agent.port}`,
+      certificateRequestPem: requestPem,
+    });
+    agent.become({
+      hostId: joined.hostId,
+      keyPem,
+      certificatePem: joined.certificatePem,
+      caCertificatePem: joined.caCertificatePem,
+    });
     await agent.start();
     await this.hostState(joined.hostId, 'Up');
     return agent;
   }
 
   async hostState(hostId: string, state: HostEntity['state']): Promise<HostEntity> {
-    return waitFor(`host ${state}`, async () => (await this.database.dataSource.manager.findOneBy(HostEntity, { id: hostId, state })) ?? undefined);
+    return waitFor(
+      `host ${state}`,
+      async () => (await this.database.dataSource.manager.findOneBy(HostEntity, { id: hostId, state })) ?? undefined,
+    );
   }
 
   /** The operation when it is finished. */
@@ -81,7 +100,11 @@ export class TestManager {
 export async function newRequest(): Promise<{ keyPem: string; requestPem: string }> {
   x509.cryptoProvider.set(webcrypto as never);
   const keys = await webcrypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, ['sign', 'verify']);
-  const request = await x509.Pkcs10CertificateRequestGenerator.create({ name: 'CN=agent', keys, signingAlgorithm: { name: 'ECDSA', hash: 'SHA-256' } });
+  const request = await x509.Pkcs10CertificateRequestGenerator.create({
+    name: 'CN=agent',
+    keys,
+    signingAlgorithm: { name: 'ECDSA', hash: 'SHA-256' },
+  });
   const key = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey);
   return { keyPem: x509.PemConverter.encode(key, 'PRIVATE KEY'), requestPem: request.toString('pem') };
 }

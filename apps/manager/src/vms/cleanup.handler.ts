@@ -46,7 +46,11 @@ export class CleanupHandler implements OperationHandler {
       headBackupId: vm.headBackupId,
       volumes: await manager.findBy(VolumeEntity, { vmId: vm.id }),
       deltas: await manager.findBy(VolumeDeltaEntity, { vmId: vm.id }),
-      unpublished: await manager.find(BackupEntity, { select: { id: true, storageId: true }, where: { vmId: vm.id, leftoversOnStorage: true }, order: { seq: 'ASC' } }),
+      unpublished: await manager.find(BackupEntity, {
+        select: { id: true, storageId: true },
+        where: { vmId: vm.id, leftoversOnStorage: true },
+        order: { seq: 'ASC' },
+      }),
     });
     const nothing = plan.volumes.length === 0 && plan.unusedDeltaPaths.length === 0 && plan.unpublishedBackupIds.length === 0;
     if (nothing && input.purpose === 'end-chain' && vm.protectionState === 'Ok') {
@@ -58,7 +62,8 @@ export class CleanupHandler implements OperationHandler {
         },
       };
     }
-    const storage = plan.storageId === undefined ? undefined : await manager.findOneByOrFail(StorageEntity, { id: plan.storageId });
+    const storage =
+      plan.storageId === undefined ? undefined : await manager.findOneByOrFail(StorageEntity, { id: plan.storageId });
     return {
       kind: 'send',
       hostId: known.hostId,
@@ -82,15 +87,18 @@ export class CleanupHandler implements OperationHandler {
     if (outcome.state !== 'Succeeded') {
       await this.recordUndone(manager, vm, input, outcome.error);
       const changed = outcome.outcome === 'AsBefore' || outcome.outcome === 'AsAfter' ? undefined : outcome.outcome;
-      if (changed !== undefined) await recordProtection(manager, await reread(manager, vm), changed, outcome.error, this.clock.now());
+      if (changed !== undefined)
+        await recordProtection(manager, await reread(manager, vm), changed, outcome.error, this.clock.now());
       return;
     }
     const command = commandFromJson(operation.request);
     if (command.kind !== 'cleanupBackupError') return;
     const { volumes, unusedDeltaPaths, unpublishedBackupIds } = command.request;
     const settled = [...volumes.flatMap((volume) => volume.deltaPaths), ...unusedDeltaPaths];
-    if (outcome.outcome !== 'MergePending' && settled.length > 0) await manager.delete(VolumeDeltaEntity, { vmId: vm.id, path: In(settled) });
-    if (unpublishedBackupIds.length > 0) await manager.update(BackupEntity, { id: In(unpublishedBackupIds) }, { leftoversOnStorage: false });
+    if (outcome.outcome !== 'MergePending' && settled.length > 0)
+      await manager.delete(VolumeDeltaEntity, { vmId: vm.id, path: In(settled) });
+    if (unpublishedBackupIds.length > 0)
+      await manager.update(BackupEntity, { id: In(unpublishedBackupIds) }, { leftoversOnStorage: false });
     if (input.purpose === 'end-chain') await endChain(manager, vm.id, input.reason);
     // What was asked for is done: the chain is as after it, however the agent calls a chain that needed nothing.
     const seen = outcome.outcome === 'AsBefore' ? 'AsAfter' : outcome.outcome;
@@ -111,7 +119,12 @@ export class CleanupHandler implements OperationHandler {
   }
 
   /** The chain of a VM without an offering must end all the same: it is ended on record, and the reconciler merges. */
-  private async recordUndone(manager: EntityManager, vm: VmEntity, input: CleanupInput, error: AgentOperation['error']): Promise<void> {
+  private async recordUndone(
+    manager: EntityManager,
+    vm: VmEntity,
+    input: CleanupInput,
+    error: AgentOperation['error'],
+  ): Promise<void> {
     if (input.purpose !== 'end-chain' || vm.offeringId !== null) return;
     await manager.update(VmEntity, { id: vm.id }, { headBackupId: null, chainEndedReason: input.reason });
     if (await manager.existsBy(VolumeDeltaEntity, { vmId: vm.id })) await markMergePending(manager, vm, error, this.clock.now());

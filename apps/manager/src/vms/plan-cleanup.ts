@@ -38,8 +38,11 @@ export interface CleanupPlan {
 
 /** Everything of ours goes but the head's deltas of an open chain; at the end of a chain those go too. */
 export function planCleanup(facts: CleanupFacts): CleanupPlan {
-  const kept = (delta: CleanupDelta): boolean => facts.purpose === 'repair' && delta.state === 'Present' && delta.backupId === facts.headBackupId;
-  const inUse = new Set(facts.volumes.filter((volume) => volume.attached).flatMap((volume) => volume.layers.map((layer) => layer.path)));
+  const kept = (delta: CleanupDelta): boolean =>
+    facts.purpose === 'repair' && delta.state === 'Present' && delta.backupId === facts.headBackupId;
+  const inUse = new Set(
+    facts.volumes.filter((volume) => volume.attached).flatMap((volume) => volume.layers.map((layer) => layer.path)),
+  );
   const volumes = facts.volumes
     .filter((volume) => volume.attached)
     .map((volume) => {
@@ -51,7 +54,9 @@ export function planCleanup(facts: CleanupFacts): CleanupPlan {
   const storageId = facts.unpublished[0]?.storageId;
   return {
     volumes,
-    unusedDeltaPaths: facts.deltas.filter((delta) => delta.state !== 'Present' && !inUse.has(delta.path)).map((delta) => delta.path),
+    unusedDeltaPaths: facts.deltas
+      .filter((delta) => delta.state !== 'Present' && !inUse.has(delta.path))
+      .map((delta) => delta.path),
     unpublishedBackupIds: facts.unpublished.filter((backup) => backup.storageId === storageId).map((backup) => backup.id),
     storageId,
   };

@@ -36,7 +36,15 @@ describe('planCleanup', () => {
   });
 
   it('folders of unpublished backups are removed, one storage at a time', () => {
-    const plan = planCleanup(facts({ unpublished: [{ id: 'x', storageId: 'S' }, { id: 'y', storageId: 'T' }, { id: 'z', storageId: 'S' }] }));
+    const plan = planCleanup(
+      facts({
+        unpublished: [
+          { id: 'x', storageId: 'S' },
+          { id: 'y', storageId: 'T' },
+          { id: 'z', storageId: 'S' },
+        ],
+      }),
+    );
     expect(plan).toMatchObject({ storageId: 'S', unpublishedBackupIds: ['x', 'z'] });
   });
 

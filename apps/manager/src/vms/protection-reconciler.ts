@@ -35,7 +35,10 @@ export class ProtectionReconciler implements OnApplicationBootstrap, OnApplicati
   }
 
   async round(): Promise<void> {
-    const due = await this.dataSource.manager.find(VmEntity, { select: { id: true }, where: { protectionState: Not('Ok'), powerState: Not('Gone'), cleanupNotBefore: LessThanOrEqual(this.clock.now()) } });
+    const due = await this.dataSource.manager.find(VmEntity, {
+      select: { id: true },
+      where: { protectionState: Not('Ok'), powerState: Not('Gone'), cleanupNotBefore: LessThanOrEqual(this.clock.now()) },
+    });
     for (const { id } of due) await this.request(id);
   }
 
@@ -45,7 +48,10 @@ export class ProtectionReconciler implements OnApplicationBootstrap, OnApplicati
       const vm = await lockVm(manager, vmId);
       const now = this.clock.now();
       if (vm.protectionState === 'Ok' || vm.cleanupNotBefore === null || vm.cleanupNotBefore > now) return;
-      if (await manager.existsBy(OperationEntity, { vmId, kind: 'CleanupBackupError', state: In(['Queued', 'Running', 'Undoing']) })) return;
+      if (
+        await manager.existsBy(OperationEntity, { vmId, kind: 'CleanupBackupError', state: In(['Queued', 'Running', 'Undoing']) })
+      )
+        return;
       const input: CleanupInput = { purpose: 'repair', dryRun: false, reason: '' };
       await this.queue.add(manager, { kind: 'CleanupBackupError', vmId, hostId: vm.hostId, accountId: vm.accountId, input });
       const next = new Date(now.getTime() + cleanupBackoffMs(vm.cleanupAttempts));

@@ -14,7 +14,13 @@ export function cleanupBackoffMs(attempts: number): number {
 }
 
 /** Records what the agent saw of the VM's chain at the end. `reason`: why it is not at rest. */
-export async function recordProtection(manager: EntityManager, vm: VmEntity, outcome: AgentOutcome, reason: ErrorData | null, now: Date): Promise<void> {
+export async function recordProtection(
+  manager: EntityManager,
+  vm: VmEntity,
+  outcome: AgentOutcome,
+  reason: ErrorData | null,
+  now: Date,
+): Promise<void> {
   switch (outcome) {
     case 'AsAfter':
     case 'AsBefore': {
@@ -27,12 +33,20 @@ export async function recordProtection(manager: EntityManager, vm: VmEntity, out
     case 'Unknown':
       return markMergePending(manager, vm, reason, now);
     case 'Unexplained': {
-      const error = reason ?? new HoldfastError('CHAIN_UNEXPLAINED', `The disks of the VM "${vm.name}" are not in a state that Holdfast can explain.`, { vmId: vm.id }).toData();
-      await manager.update(VmEntity, { id: vm.id }, {
-        protectionState: 'BackupError',
-        protectionReason: error as object,
-        cleanupNotBefore: new Date(now.getTime() + cleanupBackoffMs(vm.cleanupAttempts)),
-      });
+      const error =
+        reason ??
+        new HoldfastError('CHAIN_UNEXPLAINED', `The disks of the VM "${vm.name}" are not in a state that Holdfast can explain.`, {
+          vmId: vm.id,
+        }).toData();
+      await manager.update(
+        VmEntity,
+        { id: vm.id },
+        {
+          protectionState: 'BackupError',
+          protectionReason: error as object,
+          cleanupNotBefore: new Date(now.getTime() + cleanupBackoffMs(vm.cleanupAttempts)),
+        },
+      );
       return;
     }
   }
@@ -40,16 +54,27 @@ export async function recordProtection(manager: EntityManager, vm: VmEntity, out
 
 /** The VM's disks are at rest. */
 export async function markOk(manager: EntityManager, vmId: string): Promise<void> {
-  await manager.update(VmEntity, { id: vmId }, { protectionState: 'Ok', protectionReason: null, cleanupAttempts: 0, cleanupNotBefore: null });
+  await manager.update(
+    VmEntity,
+    { id: vmId },
+    { protectionState: 'Ok', protectionReason: null, cleanupAttempts: 0, cleanupNotBefore: null },
+  );
 }
 
 /** Deltas are to be merged or leftovers removed; the reconciler sees to it. BackupError stays BackupError. */
 export async function markMergePending(manager: EntityManager, vm: VmEntity, reason: ErrorData | null, now: Date): Promise<void> {
   if (vm.protectionState === 'BackupError') return;
   const due = vm.protectionState === 'MergePending' && vm.cleanupNotBefore !== null ? vm.cleanupNotBefore : now;
-  await manager.update(VmEntity, { id: vm.id }, { protectionState: 'MergePending', protectionReason: reason as object | null, cleanupNotBefore: due });
+  await manager.update(
+    VmEntity,
+    { id: vm.id },
+    { protectionState: 'MergePending', protectionReason: reason as object | null, cleanupNotBefore: due },
+  );
 }
 
 async function hasLeftovers(manager: EntityManager, vmId: string): Promise<boolean> {
-  return (await manager.existsBy(VolumeDeltaEntity, { vmId, state: 'Leftover' })) || (await manager.existsBy(BackupEntity, { vmId, leftoversOnStorage: true }));
+  return (
+    (await manager.existsBy(VolumeDeltaEntity, { vmId, state: 'Leftover' })) ||
+    (await manager.existsBy(BackupEntity, { vmId, leftoversOnStorage: true }))
+  );
 }

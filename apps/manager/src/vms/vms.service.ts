@@ -30,7 +30,10 @@ export class VmsService {
   /** By id, in order of id. A user sees those of its own account. `name` must match exactly. */
   async list(caller: Caller, query: ListVms): Promise<Page<Vm>> {
     const after = cursorOf(query);
-    const find = this.dataSource.manager.createQueryBuilder(VmEntity, 'v').orderBy('v.id', 'ASC').limit(query.limit + 1);
+    const find = this.dataSource.manager
+      .createQueryBuilder(VmEntity, 'v')
+      .orderBy('v.id', 'ASC')
+      .limit(query.limit + 1);
     if (caller.role !== 'admin') find.andWhere('v.account_id = :account', { account: caller.accountId });
     if (query.zoneId !== undefined) find.andWhere('v.zone_id = :zone', { zone: query.zoneId });
     if (query.hostId !== undefined) find.andWhere('v.host_id = :host', { host: query.hostId });
@@ -47,10 +50,19 @@ export class VmsService {
   async update(caller: Caller, vmId: string, input: UpdateVm): Promise<Vm> {
     requireAdmin(caller, 'change VMs');
     await requireVm(this.dataSource.manager, caller, vmId);
-    if (input.accountId !== undefined && input.accountId !== null && !(await this.dataSource.manager.existsBy(AccountEntity, { id: input.accountId }))) {
-      throw new HoldfastError('NOT_FOUND', `There is no account ${input.accountId}. List the accounts to see their ids.`, { accountId: input.accountId });
+    if (
+      input.accountId !== undefined &&
+      input.accountId !== null &&
+      !(await this.dataSource.manager.existsBy(AccountEntity, { id: input.accountId }))
+    ) {
+      throw new HoldfastError('NOT_FOUND', `There is no account ${input.accountId}. List the accounts to see their ids.`, {
+        accountId: input.accountId,
+      });
     }
-    const changes = { ...(input.accountId === undefined ? {} : { accountId: input.accountId }), ...(input.settings === undefined ? {} : { settings: input.settings }) };
+    const changes = {
+      ...(input.accountId === undefined ? {} : { accountId: input.accountId }),
+      ...(input.settings === undefined ? {} : { settings: input.settings }),
+    };
     if (Object.keys(changes).length > 0) await this.dataSource.manager.update(VmEntity, { id: vmId }, changes);
     this.audit.changed(caller, 'vm.update', { vmId });
     return this.get(caller, vmId);
@@ -59,7 +71,10 @@ export class VmsService {
   /** The VM's disks, attached ones first. */
   async volumes(caller: Caller, vmId: string): Promise<Volume[]> {
     await requireVm(this.dataSource.manager, caller, vmId);
-    const rows = await this.dataSource.manager.find(VolumeEntity, { where: { vmId }, order: { attached: 'DESC', target: 'ASC', id: 'ASC' } });
+    const rows = await this.dataSource.manager.find(VolumeEntity, {
+      where: { vmId },
+      order: { attached: 'DESC', target: 'ASC', id: 'ASC' },
+    });
     const deltas = await this.dataSource.manager.findBy(VolumeDeltaEntity, { vmId });
     const paths = new Set(deltas.map((delta) => delta.path));
     return rows.map((row) => volumeView(row, paths));
@@ -71,7 +86,11 @@ export class VmsService {
     const offering = await requireOffering(this.dataSource.manager, input.offeringId);
     if (vm.powerState === 'Gone') throw gone(vm);
     if (vm.offeringId !== null && vm.offeringId !== offering.id) {
-      throw new HoldfastError('WRONG_STATE', `The VM "${vm.name}" already has another backup offering. Remove it from that one first.`, { vmId, offeringId: vm.offeringId });
+      throw new HoldfastError(
+        'WRONG_STATE',
+        `The VM "${vm.name}" already has another backup offering. Remove it from that one first.`,
+        { vmId, offeringId: vm.offeringId },
+      );
     }
     try {
       await this.dataSource.manager.update(VmEntity, { id: vmId }, { offeringId: offering.id });
@@ -90,7 +109,11 @@ export class VmsService {
       const vm = await lockVm(manager, vmId);
       if (vm.offeringId === null) throw new HoldfastError('NO_OFFERING', `The VM "${vm.name}" has no backup offering.`, { vmId });
       await manager.update(VmEntity, { id: vmId }, { offeringId: null });
-      return this.endChain(manager, vm, { purpose: 'end-chain', dryRun: false, reason: 'the VM was removed from its backup offering' });
+      return this.endChain(manager, vm, {
+        purpose: 'end-chain',
+        dryRun: false,
+        reason: 'the VM was removed from its backup offering',
+      });
     });
     this.audit.changed(caller, 'vm.unassign-offering', { vmId, operationId: operation.id });
     return operation;
@@ -107,12 +130,22 @@ export class VmsService {
   }
 
   private async endChain(manager: EntityManager, vm: VmEntity, input: CleanupInput): Promise<Operation> {
-    const row = await this.queue.add(manager, { kind: 'CleanupBackupError', vmId: vm.id, hostId: vm.hostId, accountId: vm.accountId, input: { ...input } });
+    const row = await this.queue.add(manager, {
+      kind: 'CleanupBackupError',
+      vmId: vm.id,
+      hostId: vm.hostId,
+      accountId: vm.accountId,
+      input: { ...input },
+    });
     return operationView(row);
   }
 }
 
 /** A VM that no host knows any more. */
 export function gone(vm: VmEntity): HoldfastError {
-  return new HoldfastError('WRONG_STATE', `No host knows the VM "${vm.name}" any more. Its backups can be restored; define it again to back it up.`, { vmId: vm.id });
+  return new HoldfastError(
+    'WRONG_STATE',
+    `No host knows the VM "${vm.name}" any more. Its backups can be restored; define it again to back it up.`,
+    { vmId: vm.id },
+  );
 }

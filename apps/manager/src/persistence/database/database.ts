@@ -48,7 +48,12 @@ export async function openDatabase(options: DatabaseOptions, log: (line: string)
 export function plainClient(address: DatabaseAddress): pg.Client {
   return 'url' in address
     ? new pg.Client({ connectionString: address.url, application_name: 'holdfast-manager' })
-    : new pg.Client({ host: address.socketFolder, user: address.user, database: address.database, application_name: 'holdfast-manager' });
+    : new pg.Client({
+        host: address.socketFolder,
+        user: address.user,
+        database: address.database,
+        application_name: 'holdfast-manager',
+      });
 }
 
 async function openMigrated(address: DatabaseAddress): Promise<DataSource> {
@@ -57,7 +62,12 @@ async function openMigrated(address: DatabaseAddress): Promise<DataSource> {
     await lock.connect();
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new HoldfastError('CONFIGURATION_INVALID', `The database cannot be reached: ${reason}. Check DATABASE_URL and the server.`, {}, { cause: error });
+    throw new HoldfastError(
+      'CONFIGURATION_INVALID',
+      `The database cannot be reached: ${reason}. Check DATABASE_URL and the server.`,
+      {},
+      { cause: error },
+    );
   }
   try {
     await lock.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);

@@ -5,12 +5,13 @@
 import { access, chmod, chown, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { userInfo } from 'node:os';
+import { setTimeout } from 'node:timers/promises';
 import { execa, type ResultPromise } from 'execa';
 import pg from 'pg';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 
-const START_TRIES = 300;
-const START_PAUSE_MS = 100;
+const START_DEADLINE_MS = 30_000;
+const START_PAUSE_MS = 50;
 const INITDB_DEADLINE_MS = 120_000;
 
 export interface PrivateCluster {
@@ -28,7 +29,11 @@ export async function openPrivateCluster(folder: string, log: (line: string) => 
   const owner = root ? await postgresAccount() : { name: userInfo().username, uid: userInfo().uid, gid: userInfo().gid };
   const user = root ? 'postgres' : owner.name;
   if (socketFolder.length > 90) {
-    throw new HoldfastError('CONFIGURATION_INVALID', `The path ${socketFolder} is too long for a unix socket (90 characters). Choose a shorter dataDir, or set DATABASE_URL.`, { path: socketFolder });
+    throw new HoldfastError(
+      'CONFIGURATION_INVALID',
+      `The path ${socketFolder} is too long for a unix socket (90 characters). Choose a shorter dataDir, or set DATABASE_URL.`,
+      { path: socketFolder },
+    );
   }
 
   if (await answers(socketFolder, user)) {
@@ -44,21 +49,61 @@ export async function openPrivateCluster(folder: string, log: (line: string) => 
     if (root) await chown(path, owner.uid, owner.gid);
   }
   // pdeathsig: the kernel ends the server when the manager dies, however it dies.
-  const asOwner = [...(root ? [`--reuid=${owner.name}`, `--regid=${String(owner.gid)}`, '--clear-groups'] : []), '--pdeathsig=INT', '--'];
+  const asOwner = [
+    ...(root ? [`--reuid=${owner.name}`, `--regid=${String(owner.gid)}`, '--clear-groups'] : []),
+    '--pdeathsig=INT',
+    '--',
+  ];
   const env = { LC_ALL: 'C.UTF-8', PATH: process.env['PATH'] ?? '/usr/bin:/bin' };
   if (!(await exists(join(dataFolder, 'PG_VERSION')))) {
-    const initdb = [join(binaries, 'initdb'), '-D', dataFolder, '-U', user, '-E', 'UTF8', '--locale=C.UTF-8', '--auth=peer', '--data-checksums'];
+    const initdb = [
+      join(binaries, 'initdb'),
+      '-D',
+      dataFolder,
+      '-U',
+      user,
+      '-E',
+      'UTF8',
+      '--locale=C.UTF-8',
+      '--auth=peer',
+      '--data-checksums',
+    ];
     await execa('setpriv', [...asOwner, ...initdb], { env, extendEnv: false, timeout: INITDB_DEADLINE_MS, cwd: '/' });
     log(`Made a private PostgreSQL in ${dataFolder}`);
   }
   await allowManager(dataFolder, user);
-  const server = execa(
-    'setpriv',
-    [...asOwner, join(binaries, 'postgres'), '-D', dataFolder, '-k', socketFolder, '-c', 'listen_addresses=', '-c', 'shared_buffers=32MB', '-c', 'max_connections=40'],
-    { env, extendEnv: false, cwd: '/', stdin: 'ignore', stdout: 'ignore', stderr: 'pipe', buffer: { stdout: false, stderr: true }, maxBuffer: 100_000, reject: false, detached: true, cleanup: true },
-  );
-  await waitUntilAlive(server, socketFolder, user);
-  return { socketFolder, user, stop: () => stop(server) };
+  const start = (): ResultPromise =>
+    execa(
+      'setpriv',
+      [
+        ...asOwner,
+        join(binaries, 'postgres'),
+        '-D',
+        dataFolder,
+        '-k',
+        socketFolder,
+        '-c',
+        'listen_addresses=',
+        '-c',
+        'shared_buffers=32MB',
+        '-c',
+        'max_connections=40',
+      ],
+      {
+        env,
+        extendEnv: false,
+        cwd: '/',
+        stdin: 'ignore',
+        stdout: 'ignore',
+        stderr: 'pipe',
+        buffer: { stdout: false, stderr: true },
+        maxBuffer: 100_000,
+        reject: false,
+        detached: true,
+        cleanup: true,
+      },
+    );
+  return { socketFolder, user, stop: await startUntilAlive(start, socketFolder, user) };
 }
 
 /** Creates the database when the cluster has none of that name. */
@@ -73,18 +118,29 @@ export async function ensureDatabase(cluster: Pick<PrivateCluster, 'socketFolder
   }
 }
 
-async function waitUntilAlive(server: ResultPromise, socketFolder: string, user: string): Promise<void> {
-  let ended: string | undefined;
-  void server.then((result) => {
-    ended = String(result.stderr ?? '');
-  });
-  for (let tries = 0; tries < START_TRIES; tries++) {
-    if (await answers(socketFolder, user)) return;
-    if (ended !== undefined) break;
-    await new Promise((resolve) => setTimeout(resolve, START_PAUSE_MS));
+/** The server of a manager that was just killed may still be ending and hold its lock: then the start is tried again. Returns how to end it. */
+async function startUntilAlive(start: () => ResultPromise, socketFolder: string, user: string): Promise<() => Promise<void>> {
+  const until = Date.now() + START_DEADLINE_MS;
+  let said = 'no answer';
+  while (Date.now() < until) {
+    const server = start();
+    let ended = false;
+    void server.then((result) => {
+      ended = true;
+      said = String(result.stderr ?? '');
+    });
+    while (!ended && Date.now() < until) {
+      if (await answers(socketFolder, user)) return () => stop(server);
+      await setTimeout(START_PAUSE_MS);
+    }
+    if (!ended) await stop(server);
+    await setTimeout(START_PAUSE_MS);
   }
-  await stop(server);
-  throw new HoldfastError('CONFIGURATION_INVALID', `The private PostgreSQL in ${socketFolder} did not start: ${(ended ?? 'no answer').trim().slice(-500)}`, { path: socketFolder });
+  throw new HoldfastError(
+    'CONFIGURATION_INVALID',
+    `The private PostgreSQL in ${socketFolder} does not start: ${said.trim().slice(-500)}`,
+    { path: socketFolder },
+  );
 }
 
 async function stop(server: ResultPromise): Promise<void> {
@@ -115,12 +171,18 @@ async function allowManager(dataFolder: string, user: string): Promise<void> {
 /** The newest server of Debian's packages. */
 async function postgresBinaries(): Promise<string> {
   const home = '/usr/lib/postgresql';
-  const versions = (await readdir(home).catch(() => [])).filter((name) => /^\d+$/.test(name)).sort((a, b) => Number(b) - Number(a));
+  const versions = (await readdir(home).catch(() => []))
+    .filter((name) => /^\d+$/.test(name))
+    .sort((a, b) => Number(b) - Number(a));
   for (const version of versions) {
     const bin = join(home, version, 'bin');
     if (await exists(join(bin, 'initdb'))) return bin;
   }
-  throw new HoldfastError('CONFIGURATION_INVALID', 'No PostgreSQL server is installed here. Install the package "postgresql-15", or set DATABASE_URL to reach one elsewhere.', { path: home });
+  throw new HoldfastError(
+    'CONFIGURATION_INVALID',
+    'No PostgreSQL server is installed here. Install the package "postgresql-15", or set DATABASE_URL to reach one elsewhere.',
+    { path: home },
+  );
 }
 
 /** PostgreSQL refuses to run as root: the account that Debian's package makes is used. */
@@ -128,7 +190,10 @@ async function postgresAccount(): Promise<{ name: string; uid: number; gid: numb
   const line = (await readFile('/etc/passwd', 'utf8')).split('\n').find((entry) => entry.startsWith('postgres:'));
   const fields = line?.split(':');
   if (fields?.[2] === undefined || fields[3] === undefined) {
-    throw new HoldfastError('CONFIGURATION_INVALID', 'The user "postgres" does not exist. Install the package "postgresql-15", run the manager as another user than root, or set DATABASE_URL.');
+    throw new HoldfastError(
+      'CONFIGURATION_INVALID',
+      'The user "postgres" does not exist. Install the package "postgresql-15", run the manager as another user than root, or set DATABASE_URL.',
+    );
   }
   return { name: 'postgres', uid: Number(fields[2]), gid: Number(fields[3]) };
 }

@@ -18,7 +18,9 @@ export class ApiKeyEntity {
   @Column('text') name!: string;
   @Column('text') role!: Role;
   @ForeignKey(() => AccountEntity)
-  @Index('api_key_account_idx') @Column('uuid') accountId!: string;
+  @Index('api_key_account_idx')
+  @Column('uuid')
+  accountId!: string;
   /** SHA-256 of the secret, hex. The secret itself is never stored. */
   @Column('text') secretHash!: string;
   @Column(moment) createdAt!: Date;

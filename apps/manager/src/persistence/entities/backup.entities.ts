@@ -2,7 +2,15 @@
 import { Column, Entity, ForeignKey, Index, PrimaryColumn } from 'typeorm';
 import type { ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Backup, BackupState } from '@holdfast/shared/api/backups.js';
-import { bigintColumn, moment, nullableBigint, nullableJson, nullableMoment, nullableText, nullableUuid } from '../column-types.js';
+import {
+  bigintColumn,
+  moment,
+  nullableBigint,
+  nullableJson,
+  nullableMoment,
+  nullableText,
+  nullableUuid,
+} from '../column-types.js';
 import { StorageEntity } from './storage.entity.js';
 
 @Entity('backup')
@@ -27,7 +35,9 @@ export class BackupEntity {
   @Column({ type: 'integer', nullable: true }) frozenMs!: number | null;
   @Index('backup_parent_idx') @Column(nullableUuid) parentId!: string | null;
   @ForeignKey(() => StorageEntity)
-  @Index('backup_storage_idx') @Column('uuid') storageId!: string;
+  @Index('backup_storage_idx')
+  @Column('uuid')
+  storageId!: string;
   @Column('text') storageReason!: string;
   @Column(nullableMoment) frozenAt!: Date | null;
   @Column(nullableBigint) sizeBytes!: bigint | null;
@@ -43,7 +53,8 @@ export class BackupEntity {
 @Entity('backup_volume')
 export class BackupVolumeEntity {
   @ForeignKey(() => BackupEntity)
-  @PrimaryColumn('uuid') backupId!: string;
+  @PrimaryColumn('uuid')
+  backupId!: string;
   /** The volume's id. */
   @PrimaryColumn('uuid') key!: string;
   @Column('text') target!: string;

@@ -9,7 +9,20 @@ import { StorageEntity } from './storage.entity.js';
 import { SupersededFileEntity, VmEntity, VolumeDeltaEntity, VolumeEntity } from './vm.entities.js';
 
 export const ENTITIES = [
-  AccountEntity, ApiKeyEntity, SettingOverrideEntity, ZoneEntity, HostEntity, JoinTokenEntity, VmEntity, VolumeEntity,
-  VolumeDeltaEntity, SupersededFileEntity, OfferingEntity, StorageEntity, BackupEntity, BackupVolumeEntity, OperationEntity,
+  AccountEntity,
+  ApiKeyEntity,
+  SettingOverrideEntity,
+  ZoneEntity,
+  HostEntity,
+  JoinTokenEntity,
+  VmEntity,
+  VolumeEntity,
+  VolumeDeltaEntity,
+  SupersededFileEntity,
+  OfferingEntity,
+  StorageEntity,
+  BackupEntity,
+  BackupVolumeEntity,
+  OperationEntity,
   IdempotencyRecordEntity,
 ];

@@ -25,7 +25,9 @@ export class ZoneEntity {
 export class HostEntity {
   @PrimaryColumn('uuid') id!: string;
   @ForeignKey(() => ZoneEntity)
-  @Index('host_zone_idx') @Column('uuid') zoneId!: string;
+  @Index('host_zone_idx')
+  @Column('uuid')
+  zoneId!: string;
   @Column('text') name!: string;
   @Column('text') address!: string;
   @Column('text') state!: HostState;

@@ -2,7 +2,15 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 import type { ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Operation, OperationKind, OperationState } from '@holdfast/shared/api/operations.js';
-import { bigintColumn, moment, nullableBigint, nullableJson, nullableMoment, nullableText, nullableUuid } from '../column-types.js';
+import {
+  bigintColumn,
+  moment,
+  nullableBigint,
+  nullableJson,
+  nullableMoment,
+  nullableText,
+  nullableUuid,
+} from '../column-types.js';
 
 /** What was asked, by kind. Plain data; read by the kind's handler only. */
 export type OperationInput = Readonly<Record<string, unknown>>;

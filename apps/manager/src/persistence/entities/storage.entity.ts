@@ -11,7 +11,9 @@ import { ZoneEntity } from './inventory.entities.js';
 export class StorageEntity {
   @PrimaryColumn('uuid') id!: string;
   @ForeignKey(() => ZoneEntity)
-  @Index('storage_zone_idx') @Column('uuid') zoneId!: string;
+  @Index('storage_zone_idx')
+  @Column('uuid')
+  zoneId!: string;
   @Column('text') name!: string;
   @Column('text') type!: Storage['type'];
   @Column('text') source!: string;

@@ -1,7 +1,15 @@
 /** Rows of VMs, their volumes, the deltas of ours in them, and the files that restores left behind. */
 import { Column, Entity, ForeignKey, Index, PrimaryColumn, Unique } from 'typeorm';
 import type { ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
-import { bigintColumn, moment, nullableBigint, nullableJson, nullableMoment, nullableText, nullableUuid } from '../column-types.js';
+import {
+  bigintColumn,
+  moment,
+  nullableBigint,
+  nullableJson,
+  nullableMoment,
+  nullableText,
+  nullableUuid,
+} from '../column-types.js';
 import { AccountEntity } from './access.entities.js';
 import { HostEntity, ZoneEntity } from './inventory.entities.js';
 import { OfferingEntity } from './offering.entity.js';
@@ -14,12 +22,18 @@ export class VmEntity {
   /** libvirt domain UUID. */
   @PrimaryColumn('uuid') id!: string;
   @ForeignKey(() => ZoneEntity)
-  @Index('vm_zone_idx') @Column('uuid') zoneId!: string;
+  @Index('vm_zone_idx')
+  @Column('uuid')
+  zoneId!: string;
   @ForeignKey(() => HostEntity)
-  @Index('vm_host_idx') @Column(nullableUuid) hostId!: string | null;
+  @Index('vm_host_idx')
+  @Column(nullableUuid)
+  hostId!: string | null;
   @Column('text') name!: string;
   @ForeignKey(() => AccountEntity)
-  @Index('vm_account_idx') @Column(nullableUuid) accountId!: string | null;
+  @Index('vm_account_idx')
+  @Column(nullableUuid)
+  accountId!: string | null;
   @Column('text') powerState!: VmPowerState;
   @Index('vm_unprotected_idx', { where: `protection_state <> 'Ok'` })
   @Column('text')
@@ -29,7 +43,9 @@ export class VmEntity {
   @Column('jsonb') problems!: ErrorData[];
   @Column('jsonb') settings!: Record<string, string>;
   @ForeignKey(() => OfferingEntity)
-  @Index('vm_offering_idx') @Column(nullableUuid) offeringId!: string | null;
+  @Index('vm_offering_idx')
+  @Column(nullableUuid)
+  offeringId!: string | null;
   /** Newest backup of the open chain. */
   @Column(nullableUuid) headBackupId!: string | null;
   /** Why there is no open chain any more: recorded as the reason of the next full backup. */
@@ -58,7 +74,9 @@ export class VolumeEntity {
   /** Also the volume's key in every backup. */
   @PrimaryColumn('uuid') id!: string;
   @ForeignKey(() => VmEntity)
-  @Index('volume_vm_idx') @Column('uuid') vmId!: string;
+  @Index('volume_vm_idx')
+  @Column('uuid')
+  vmId!: string;
   @Column('text') target!: string;
   @Column('text') serial!: string;
   @Column('boolean') attached!: boolean;
@@ -84,7 +102,8 @@ export class VolumeDeltaEntity {
   @PrimaryColumn('uuid') id!: string;
   @Index('volume_delta_vm_idx') @Column('uuid') vmId!: string;
   @ForeignKey(() => VolumeEntity)
-  @Column('uuid') volumeId!: string;
+  @Column('uuid')
+  volumeId!: string;
   @Column('uuid') backupId!: string;
   @Column('text') path!: string;
   @Column(nullableBigint) inode!: bigint | null;
@@ -97,7 +116,8 @@ export class SupersededFileEntity {
   @Index('superseded_file_vm_idx') @Column('uuid') vmId!: string;
   @Column('uuid') volumeId!: string;
   @ForeignKey(() => HostEntity)
-  @Column('uuid') hostId!: string;
+  @Column('uuid')
+  hostId!: string;
   @Column('text') path!: string;
   /** The restore that left it behind. */
   @Column('uuid') operationId!: string;

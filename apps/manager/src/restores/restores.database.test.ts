@@ -1,0 +1,185 @@
+/** Restores from call to recorded result, and the files that they leave behind. */
+import { randomUUID } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Operation } from '@holdfast/shared/api/operations.js';
+import { DomainState } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
+import type { RestoreBackupRequest } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
+import { OperationState, VmOutcome } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
+import { BackupsService } from '../backups/backups.service.js';
+import { OfferingsService } from '../offerings/offerings.service.js';
+import { VmEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
+import { StoragesService } from '../storage/storages.service.js';
+import { domainOf, type FakeAgent } from '../testing/fake-agent.js';
+import { TestCluster } from '../testing/test-database.js';
+import { managerFolder, TestManager } from '../testing/test-manager.js';
+import { waitFor } from '../testing/wait-for.js';
+import { VmsService } from '../vms/vms.service.js';
+import { RestoresService } from './restores.service.js';
+
+const WISH = { acceptDamaged: false };
+
+describe('a restore', () => {
+  let cluster: TestCluster;
+  let manager: TestManager;
+  let agent: FakeAgent;
+  let zone: string;
+  let vm: string;
+  let backupId: string;
+
+  beforeAll(async () => {
+    cluster = await TestCluster.open();
+  });
+  afterAll(() => cluster.close());
+  beforeEach(async () => {
+    manager = await TestManager.start(await (await cluster.newDatabase()).open(), managerFolder(cluster.folder));
+    zone = await manager.newZone();
+    agent = await manager.newHost(zone);
+    await manager
+      .get(StoragesService)
+      .create(manager.admin, { zoneId: zone as never, name: 's', type: 'dir', source: '/backup', options: '', adopt: false });
+    vm = randomUUID();
+    agent.setDomain(
+      domainOf(vm, 'web', { vda: ['/pool/root.qcow2', '/pool/template.qcow2'], vdb: ['/pool/data.qcow2'] }, () =>
+        agent.newInode(),
+      ),
+    );
+    await waitFor('the VM', async () => (await rows().findOneBy(VmEntity, { id: vm })) ?? undefined);
+    const offering = await manager.get(OfferingsService).create(manager.admin, { name: 'gold', description: '' });
+    await manager.get(VmsService).assignOffering(manager.admin, vm, { offeringId: offering.id });
+    const operation = await manager
+      .get(BackupsService)
+      .create(manager.admin, vm, { description: '', isolated: false, quiesce: 'no' });
+    expect((await manager.finished(operation.id)).state).toBe('Succeeded');
+    backupId = operation.backupId ?? '';
+  });
+  afterEach(async () => {
+    await manager.stop();
+    await agent.stop();
+  });
+
+  const rows = () => manager.database.dataSource.manager;
+  const vmRow = () => rows().findOneByOrFail(VmEntity, { id: vm });
+  const power = (state: string) => waitFor(state, async () => ((await vmRow()).powerState === state ? true : undefined));
+  const domain = () => {
+    const found = agent.domains.get(vm);
+    if (found === undefined) throw new Error('no domain');
+    return found;
+  };
+  async function shutOff(): Promise<void> {
+    agent.setDomain({ ...domain(), state: DomainState.DOMAIN_STATE_SHUT_OFF });
+    await power('Stopped');
+  }
+  async function restore(): Promise<Operation> {
+    const operation = await manager.get(RestoresService).restore(manager.admin, backupId, WISH);
+    return manager.finished(operation.id);
+  }
+  const lastRequest = (): RestoreBackupRequest => {
+    const command = agent.accepted.at(-1);
+    if (command?.kind !== 'restoreBackup') throw new Error('not a restore');
+    return command.request;
+  };
+
+  it('of a running VM is refused', async () => {
+    await expect(manager.get(RestoresService).restore(manager.admin, backupId, WISH)).rejects.toMatchObject({
+      code: 'VM_RUNNING',
+    });
+  });
+
+  it('puts new files in place, ends the chain and keeps the old files until they are released', async () => {
+    await shutOff();
+    expect(await restore()).toMatchObject({ state: 'Succeeded' });
+    const request = lastRequest();
+    expect(request.volumes[0]).toMatchObject({
+      target: 'vda',
+      templatePath: '/pool/template.qcow2',
+      newPath: expect.stringMatching(/^\/pool\/root\.[0-9a-f]{8}\.restored\.qcow2$/),
+    });
+    expect(await vmRow()).toMatchObject({ headBackupId: null, protectionState: 'Ok' });
+    const volumes = await manager.get(VmsService).volumes(manager.admin, vm);
+    expect(volumes.map((volume) => [volume.target, volume.layers.map((layer) => layer.path)])).toEqual(
+      request.volumes.map((volume) => [volume.target, [volume.newPath]]),
+    );
+    expect(volumes.map((volume) => volume.id)).toEqual(request.volumes.map((volume) => volume.key));
+
+    const left = await manager.get(RestoresService).supersededFiles(manager.admin, vm);
+    expect(left.map((file) => file.path)).toContain('/pool/root.qcow2');
+    expect(left.map((file) => file.path)).not.toContain('/pool/template.qcow2');
+    const release = await manager.get(RestoresService).releaseSupersededFiles(manager.admin, vm);
+    expect(await manager.finished(release.id)).toMatchObject({ state: 'Succeeded' });
+    expect(await manager.get(RestoresService).supersededFiles(manager.admin, vm)).toEqual([]);
+    await expect(manager.get(RestoresService).releaseSupersededFiles(manager.admin, vm)).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+    });
+
+    const next = await manager.get(BackupsService).create(manager.admin, vm, { description: '', isolated: false, quiesce: 'no' });
+    await manager.finished(next.id);
+    expect(await manager.get(BackupsService).get(manager.admin, next.backupId ?? '')).toMatchObject({
+      type: 'FULL',
+      fullReason: expect.stringContaining(`restored from backup`),
+    });
+  });
+
+  it('that fails leaves everything as it was', async () => {
+    await shutOff();
+    agent.scripts.push({
+      end: {
+        state: OperationState.OPERATION_STATE_FAILED,
+        outcome: VmOutcome.VM_OUTCOME_AS_BEFORE,
+        error: { code: 'BACKUP_DAMAGED', message: 'digest', fields: {} },
+      },
+    });
+    expect(await restore()).toMatchObject({ state: 'Failed', error: { code: 'BACKUP_DAMAGED' } });
+    expect(await vmRow()).toMatchObject({ headBackupId: backupId, protectionState: 'Ok' });
+    expect(await rows().countBy(VolumeEntity, { vmId: vm })).toBe(2);
+    expect(await manager.get(RestoresService).supersededFiles(manager.admin, vm)).toEqual([]);
+  });
+
+  it('brings a detached disk back as the volume that it was, and merges one that the backup does not know', async () => {
+    await shutOff();
+    const known = await manager.get(VmsService).volumes(manager.admin, vm);
+    const [root] = domain().disks;
+    const added = domainOf(vm, 'web', { vdb: ['/pool/new.qcow2'] }, () => agent.newInode()).disks[0];
+    if (root === undefined || added === undefined) throw new Error('no disks');
+    agent.setDomain({ ...domain(), disks: [root, { ...added, virtualSizeBytes: 77n }] });
+    await waitFor('the new disk', async () => ((await rows().countBy(VolumeEntity, { vmId: vm })) === 3 ? true : undefined));
+
+    expect(await restore()).toMatchObject({ state: 'Succeeded' });
+    expect(lastRequest().volumes.map((volume) => [volume.target, volume.currentPath === ''])).toEqual([
+      ['vda', false],
+      ['vdc', true],
+    ]);
+    await waitFor('three disks', async () =>
+      (await rows().countBy(VolumeEntity, { vmId: vm, attached: true })) === 3 ? true : undefined,
+    );
+    const now = await manager.get(VmsService).volumes(manager.admin, vm);
+    expect(now).toHaveLength(3);
+    expect(now.find((volume) => volume.target === 'vdc')?.id).toBe(known.find((volume) => volume.target === 'vdb')?.id);
+  });
+
+  it('of a VM that no host knows any more defines it again', async () => {
+    agent.removeDomain(vm);
+    await power('Gone');
+    expect(await restore()).toMatchObject({ state: 'Succeeded' });
+    expect(lastRequest()).toMatchObject({ defineMissingAs: 'web' });
+    await power('Stopped');
+    expect(await rows().countBy(VolumeEntity, { vmId: vm, attached: true })).toBe(2);
+    expect(await rows().countBy(VolumeEntity, { vmId: vm })).toBe(2);
+  });
+
+  it('of a backup that failed is refused', async () => {
+    agent.scripts.push({
+      end: {
+        state: OperationState.OPERATION_STATE_FAILED,
+        outcome: VmOutcome.VM_OUTCOME_AS_BEFORE,
+        error: { code: 'TOOL_FAILED', message: 'x', fields: {} },
+      },
+    });
+    const failed = await manager
+      .get(BackupsService)
+      .create(manager.admin, vm, { description: '', isolated: false, quiesce: 'no' });
+    await manager.finished(failed.id);
+    await expect(manager.get(RestoresService).restore(manager.admin, failed.backupId ?? '', WISH)).rejects.toMatchObject({
+      code: 'WRONG_STATE',
+    });
+  });
+});
