@@ -30,7 +30,9 @@ export default tseslint.config(
     ignores: ['**/*.test.ts', '**/testing/**'],
     plugins: { boundaries },
     settings: {
-      'import/resolver': { typescript: { project: ['packages/*/tsconfig.json', 'apps/*/tsconfig.json'], noWarnOnMultipleProjects: true } },
+      'import/resolver': {
+        typescript: { project: ['packages/*/tsconfig.json', 'apps/*/tsconfig.json'], noWarnOnMultipleProjects: true },
+      },
       'boundaries/elements': [
         { type: 'wire', pattern: 'packages/shared/src/wire' },
         { type: 'shared', pattern: 'packages/shared/src/*' },
@@ -53,11 +55,19 @@ export default tseslint.config(
           default: 'allow',
           policies: [
             border('shared', ['wire', 'agent-*', 'manager*', 'cli'], 'Rules know no wire and no program.'),
-            border('agent-adapter', ['agent-commands', 'agent-door', 'agent-start', 'wire'], 'Adapters know no command, no door and no wire.'),
+            border(
+              'agent-adapter',
+              ['agent-commands', 'agent-door', 'agent-start', 'wire'],
+              'Adapters know no command, no door and no wire.',
+            ),
             border('agent-operations', ['agent-commands', 'agent-door', 'agent-start', 'wire'], 'The runner knows no command.'),
             border('agent-commands', ['agent-door', 'agent-start', 'wire'], 'Commands know no door and no wire.'),
             border('agent-*', ['manager*', 'cli'], 'Programs do not import each other.'),
-            border('manager-base', ['manager', 'manager-gateway', 'manager-agents', 'wire'], 'What services stand on knows no service.'),
+            border(
+              'manager-base',
+              ['manager', 'manager-gateway', 'manager-agents', 'wire'],
+              'What services stand on knows no service.',
+            ),
             border('manager', ['manager-gateway', 'wire', 'agent-*', 'cli'], 'Services know no door and no wire.'),
             border('manager-*', ['agent-*', 'cli'], 'Programs do not import each other.'),
             border('cli', ['agent-*', 'manager*', 'wire'], 'The command line speaks the public API alone.'),
@@ -89,9 +99,28 @@ export default tseslint.config(
       'no-restricted-imports': [
         'error',
         {
-          paths: [{ name: 'node:child_process', message: 'Children are started by the process ports (execa, argument arrays, deadlines).' }],
+          patterns: [
+            { group: ['@holdfast/shared/wire/generated/*'], message: 'Wire types stay in the doors and their mapping.' },
+          ],
+          paths: [
+            {
+              name: 'node:child_process',
+              message: 'Children are started by the process ports (execa, argument arrays, deadlines).',
+            },
+          ],
         },
       ],
     },
+  },
+  {
+    // The places that map the wire's types, and what tests them.
+    files: [
+      'apps/agent/src/server/**',
+      'apps/manager/src/agents/**',
+      'apps/manager/src/gateway/grpc/**',
+      '**/testing/**',
+      '**/*.test.ts',
+    ],
+    rules: { 'no-restricted-imports': 'off' },
   },
 );

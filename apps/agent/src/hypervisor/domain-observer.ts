@@ -87,7 +87,7 @@ export class DomainObserver {
     const standings = compareDisks(known);
     const disks: ObservedDisk[] = [];
     for (const standing of standings.filter(isAttached)) {
-      const layers = isReadable(standing.disk) ? await this.layersOf(known, standing).catch((error: Error) => error) : [];
+      const layers = isReadable(standing.disk) ? await this.layersOf(known, standing).catch(refusable) : [];
       disks.push(observedDisk(known, standing, layers));
     }
     return assemble(known, standings, disks, process);
@@ -162,6 +162,13 @@ function isDoubtful(domain: ObservedDomain): boolean {
     domain.problems.some(({ code }) => code === 'HYPERVISOR_OUT_OF_STEP' || code === 'ORPHANED_QEMU') ||
     domain.disks.some(({ refusal }) => refusal?.code === 'CHAIN_UNEXPLAINED')
   );
+}
+
+/** What a disk can be refused for. A look that somebody interrupted says nothing about the disk: it is looked at again. */
+function refusable(thrown: unknown): Error {
+  const error = HoldfastError.from(thrown);
+  if (error.code === 'INTERRUPTED') throw error;
+  return error;
 }
 
 function isAttached({ attached }: DiskStanding): boolean {

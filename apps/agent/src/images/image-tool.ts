@@ -47,11 +47,12 @@ export interface ImageTool {
 
   /** New qcow2 file; with backing: the name goes into the header as given. Fails when the path exists. */
   create(path: string, sizeBytes: bigint, backing?: { name: string; format: ImageFormat }): Promise<void>;
-  /** Flattens the whole chain of the source into a new stand-alone qcow2 (convert, -t writeback, -W -m). */
+  /** Flattens the whole chain of the source into a new stand-alone qcow2. Not durable until the caller has synced the file. */
   flatten(wish: CopyWish): Promise<void>;
   /**
    * Copies what the source's single topmost layer holds onto an existing qcow2 target that has `backingName` in its header
-   * (convert -n -B). The source's direct parent must have the content of the target's backing chain so far.
+   * (convert -n -B). The source's direct parent must have the content of the target's backing chain so far. Not durable
+   * until the caller has synced the file.
    */
   copyLayerOnto(wish: CopyWish & { backingName: string }): Promise<void>;
   /** qemu-img check; throws TOOL_FAILED when the image has errors or leaks. */

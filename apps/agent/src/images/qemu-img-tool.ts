@@ -81,7 +81,7 @@ export class QemuImgTool implements ImageTool {
     await this.claimName(wish.targetPath);
     const { sourceFormat, sourcePath, targetPath } = wish;
     await this.long(
-      ['convert', '-p', '-f', sourceFormat, '-O', 'qcow2', '-t', 'writeback', ...parallel(wish), sourcePath, targetPath],
+      ['convert', '-p', '-f', sourceFormat, '-O', 'qcow2', ...copying(wish), sourcePath, targetPath],
       wish,
       async () => [...(await this.readersOf(sourcePath, sourceFormat)), { path: targetPath, for: 'write' }],
     );
@@ -100,7 +100,7 @@ export class QemuImgTool implements ImageTool {
     }
     const base = ['-n', '-B', backingName, '-F', target.backingFormat];
     await this.long(
-      ['convert', '-p', '-f', sourceFormat, '-O', 'qcow2', '-t', 'writeback', ...parallel(wish), ...base, sourcePath, targetPath],
+      ['convert', '-p', '-f', sourceFormat, '-O', 'qcow2', ...copying(wish), ...base, sourcePath, targetPath],
       wish,
       async () => [...(await this.readersOf(sourcePath, sourceFormat)), { path: targetPath, for: 'write' }],
     );
@@ -277,8 +277,9 @@ function nextLayer(path: string, info: ImageInfo): { path: string; format: Image
   return { path: info.backingPath, format: info.backingFormat };
 }
 
-function parallel(wish: CopyWish): string[] {
-  return ['-W', '-m', String(Math.max(1, Math.min(16, wish.coroutines)))];
+/** The target is flushed once by the caller, not again and again in the middle of the copy (docs/decisions/0012). */
+function copying(wish: CopyWish): string[] {
+  return ['-t', 'unsafe', '-W', '-m', String(Math.max(1, Math.min(16, wish.coroutines)))];
 }
 
 function longCall(call: LongCall): ToolCall {

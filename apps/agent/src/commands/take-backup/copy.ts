@@ -1,6 +1,6 @@
 /**
- * Copying the frozen layers of one volume to secondary. Owns the order: `.partial` (created or replaced) → data → fsync →
- * qemu-img check → digest. Nothing here has a final name.
+ * Copying the frozen layers of one volume to secondary. Owns the order: `.partial` (created or replaced) → data → fsync (beside
+ * it the digest, which reads what has just been written from memory) → qemu-img check. Nothing here has a final name.
  */
 import { join } from 'node:path';
 import { PARTIAL_SUFFIX, backupFolder, parentVolumeFile, volumeFile } from '@holdfast/shared/manifest/paths.js';
@@ -47,7 +47,7 @@ export async function copyVolume(
         totalBytes: volume.estimateBytes,
       });
   try {
-    await context.step('copy', volume.key, { target }, async () => {
+    const { digest } = await context.step('copy', volume.key, { target }, async () => {
       await ports.files.remove(target);
       const call = { targetPath: target, coroutines: request.coroutines, signal, onProgress: report('copy') };
       if (parentFile === undefined || volume.copyLayers === undefined) {
@@ -66,13 +66,17 @@ export async function copyVolume(
           });
         }
       }
-      await ports.files.sync(target, { signal });
-      return null;
+      report('sync')(1);
+      const [digest] = await both(
+        (either) => ports.files.digest(target, { signal: either }),
+        (either) => ports.files.sync(target, { signal: either }),
+        signal,
+      );
+      return { digest };
     });
     return await context.step('seal', volume.key, { target }, async () => {
       report('check')(1);
       await ports.images.check(target);
-      const digest = await ports.files.digest(target, { signal });
       const facts = await ports.files.stat(target);
       return {
         key: volume.key,
