@@ -39,6 +39,14 @@ export function stripBackingStore(xml: string, targets?: readonly string[]): str
   return print(document);
 }
 
+/** Targets of file disks whose definition writes a chain down (an empty `<backingStore/>` is none). */
+export function targetsWithBackingStore(xml: string): string[] {
+  const { root } = parseRoot(xml, 'domain');
+  return children(child(root, 'devices'), 'disk')
+    .filter((disk) => attribute(disk, 'type') === 'file' && child(child(disk, 'backingStore'), 'source') !== undefined)
+    .map((disk) => attribute(child(disk, 'target'), 'dev') ?? '');
+}
+
 /** The `<disk>` element of a target as text, for example out of the definition that a backup keeps; undefined without one. */
 export function diskElementXml(xml: string, target: string): string | undefined {
   const { root } = parseRoot(xml, 'domain');

@@ -9,6 +9,7 @@ import {
   setDomainName,
   snapshotXml,
   stripBackingStore,
+  targetsWithBackingStore,
 } from './domain-xml.js';
 import { attribute, child, children, parseRoot } from './xml-tree.js';
 
@@ -175,5 +176,10 @@ describe('changes of a definition', () => {
       ['vdb', 'no', undefined],
       ['sda', 'no', undefined],
     ]);
+  });
+
+  it('tells which disks have their chain written down', () => {
+    expect(targetsWithBackingStore(domain)).toEqual(['vda']);
+    expect(targetsWithBackingStore(stripBackingStore(domain, ['vda']))).toEqual([]);
   });
 });

@@ -12,6 +12,7 @@ import type { CommandPorts } from '../ports.js';
 import { chainPaths, diskOf, observeExisting } from '../shared/observe-settled.js';
 import { commitLive } from './commit-live.js';
 import { commitOffline } from './commit-offline.js';
+import { forgetBackingStore } from './forget-backing-store.js';
 
 const ATTEMPTS = 5;
 const RETRY_MS = 1_000;
@@ -94,13 +95,16 @@ async function mergeOne(
     const index = chain.indexOf(intent.top);
     if (index === -1) {
       if (!chain.includes(intent.base)) throw unexplained(domain, intent, chain);
-      if (attempt > 1 || repeated) return { discard: await isProvenMerged(ports, domain, intent) };
-      throw unexplained(domain, intent, chain);
+      if (attempt === 1 && !repeated) throw unexplained(domain, intent, chain);
+      if (domain.persistent) await forgetBackingStore(ports, vmUuid, intent.target);
+      return { discard: await isProvenMerged(ports, domain, intent) };
     }
     if (chain[index + 1] !== intent.base) throw unexplained(domain, intent, chain);
     try {
+      if (domain.persistent) await forgetBackingStore(ports, vmUuid, intent.target);
       if (domain.state === 'shut-off') await commitOffline(ports, context, domain, intent);
       else await commitLive(ports, context, domain, intent);
+      if (domain.persistent) await forgetBackingStore(ports, vmUuid, intent.target);
       return { discard: true };
     } catch (thrown) {
       // Whatever happened, the chain tells at the next look: a shutdown, a start or a death may have come between.
