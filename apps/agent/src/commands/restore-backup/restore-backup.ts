@@ -18,6 +18,7 @@ import { mergeDeltas } from '../merge/merge-deltas.js';
 import { bigintJson } from '../shared/bigint-json.js';
 import { chainPaths, observeSettled, withHypervisor } from '../shared/observe-settled.js';
 import { readBackup, type ReadBackup } from '../shared/read-backup.js';
+import { together } from '../shared/together.js';
 import { restoreVolume, verifyFile } from './restore-volume.js';
 import { absentIsEmpty, restoredXml, switchDefinition } from './switch-definition.js';
 
@@ -178,26 +179,14 @@ async function restoreAndVerify(
   backup: ReadBackup,
   root: string,
 ): Promise<void> {
-  const stop = new AbortController();
-  const signal = AbortSignal.any([context.signal, stop.signal]);
   const read = new Map(request.volumes.flatMap((volume) => backup.files.get(volume.key) ?? []).map((file) => [file.path, file]));
-  const work = [
+  await together(context.signal, [
     ...request.volumes.map(
-      (volume) => () => restoreVolume(ports, request, context, volume, backup.files.get(volume.key) ?? [], root, signal),
+      (volume) => (signal: AbortSignal) =>
+        restoreVolume(ports, request, context, volume, backup.files.get(volume.key) ?? [], root, signal),
     ),
-    ...[...read.values()].map((file) => () => verifyFile(ports, request, context, file, root, signal)),
-  ];
-  const failures: HoldfastError[] = [];
-  await Promise.all(
-    work.map((job) =>
-      job().catch((thrown: unknown) => {
-        failures.push(HoldfastError.from(thrown));
-        stop.abort();
-      }),
-    ),
-  );
-  const failure = failures.find((error) => error.code !== 'CANCELLED') ?? failures[0];
-  if (failure) throw failure;
+    ...[...read.values()].map((file) => (signal: AbortSignal) => verifyFile(ports, request, context, file, root, signal)),
+  ]);
 }
 
 /** The VM keeps its old disks; the new files go, once nothing refers to them. */

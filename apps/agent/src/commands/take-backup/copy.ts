@@ -8,6 +8,7 @@ import type { StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import type { TakeBackupRequest } from '../requests.js';
 import { explainStorageFailure } from '../shared/explain-storage-failure.js';
+import { together } from '../shared/together.js';
 import type { PlannedVolume } from './preflight.js';
 
 /** A volume's file, whole but not yet published. */
@@ -67,11 +68,10 @@ export async function copyVolume(
         }
       }
       report('sync')(1);
-      const [digest] = await both(
+      const [digest = ''] = await together<string | undefined>(signal, [
         (either) => ports.files.digest(target, { signal: either }),
-        (either) => ports.files.sync(target, { signal: either }),
-        signal,
-      );
+        (either) => ports.files.sync(target, { signal: either }).then(() => undefined),
+      ]);
       return { digest };
     });
     return await context.step('seal', volume.key, { target }, async () => {

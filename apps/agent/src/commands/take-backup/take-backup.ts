@@ -17,6 +17,7 @@ import { mergeDeltas } from '../merge/merge-deltas.js';
 import { bigintJson } from '../shared/bigint-json.js';
 import { explainStorageFailure } from '../shared/explain-storage-failure.js';
 import { chainPaths, diskOf, observeExisting } from '../shared/observe-settled.js';
+import { together } from '../shared/together.js';
 import { copyVolume, type CopiedVolume } from './copy.js';
 import { takeMoment, type FreezeRecord } from './freeze.js';
 import { checkSecondarySpace, preflight, type Preflight } from './preflight.js';
@@ -112,23 +113,10 @@ async function copyAll(
   root: string,
   plan: Preflight,
 ): Promise<CopiedVolume[]> {
-  const stop = new AbortController();
-  const signal = AbortSignal.any([context.signal, stop.signal]);
-  const results = await Promise.allSettled(
-    plan.volumes.map((volume) =>
-      copyVolume(ports, request, context, root, volume, signal).catch((thrown: unknown) => {
-        const first = !stop.signal.aborted;
-        stop.abort();
-        throw first
-          ? thrown
-          : new HoldfastError('CANCELLED', `The copy of ${volume.target} was stopped because another volume failed.`);
-      }),
-    ),
+  return together(
+    context.signal,
+    plan.volumes.map((volume) => (signal) => copyVolume(ports, request, context, root, volume, signal)),
   );
-  const failures = results.filter((result) => result.status === 'rejected').map((result) => HoldfastError.from(result.reason));
-  const failure = failures.find((error) => error.code !== 'CANCELLED') ?? failures[0];
-  if (failure) throw failure;
-  return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
 }
 
 /** True when something is left to merge later. The backup is published: whatever happens here, it stays. */
