@@ -1,4 +1,5 @@
 /** The manager's program: configuration, database, services, doors; and the same in reverse order at the end. */
+import './platform/small-heap.js';
 import 'reflect-metadata';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';

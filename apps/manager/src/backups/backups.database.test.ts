@@ -7,6 +7,7 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { TakeBackupRequest } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import { OperationState, VmOutcome } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import { OfferingsService } from '../offerings/offerings.service.js';
+import { OperationSweep } from '../operations/operation-sweep.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmEntity, VolumeDeltaEntity } from '../persistence/entities/vm.entities.js';
@@ -118,7 +119,7 @@ describe('a backup', () => {
     expect(b4.fullReason).toMatch(/was the end of its chain/);
     const tokens = agent.accepted.map((command) => command.request.header?.fencingToken);
     expect(tokens).toEqual([1n, 2n, 3n, 4n, 5n]);
-    expect(agent.forgotten).toHaveLength(5);
+    await waitFor('the agent to forget', () => (agent.forgotten.length === 5 ? true : undefined));
   });
 
   it('a second one while one runs waits for its turn and is planned then', async () => {
@@ -305,6 +306,20 @@ describe('a backup', () => {
     agent.resume(operation.id);
     expect(await manager.finished(operation.id)).toMatchObject({ state: 'Succeeded' });
     expect(agent.accepted).toHaveLength(1);
+  });
+
+  it('an agent that was not told to forget an operation is told later', async () => {
+    const made = await take();
+    await manager.finished(made.id);
+    await waitFor('the agent to forget', () => (agent.forgotten.length === 1 ? true : undefined));
+    await waitFor('that on record', async () =>
+      (await rows().findOneByOrFail(OperationEntity, { id: made.id })).forgotten ? true : undefined,
+    );
+    await rows().update(OperationEntity, { id: made.id }, { forgotten: false });
+    await manager.get(OperationSweep).round();
+    expect(agent.forgotten).toEqual([made.id, made.id]);
+    await manager.get(OperationSweep).round();
+    expect(agent.forgotten).toHaveLength(2);
   });
 
   it('two managers on one database: each operation is done once', async () => {

@@ -20,6 +20,7 @@ import { Clock } from '../platform/clock.js';
 import { SettingsService } from '../settings/settings.service.js';
 import type { OperationHandler, Preparation } from './operation-handler.js';
 import { OperationHandlers } from './operation-handlers.js';
+import { tellToForget } from './operation-sweep.js';
 import { OperationQueue, type Claim } from './operation-queue.js';
 import { isFinished } from './operation-view.js';
 
@@ -334,13 +335,12 @@ export class OperationFollower {
     });
   }
 
-  /** The journal may go. When the agent is not told it keeps it, which costs it a little room only. */
+  /** The journal may go. When the agent cannot be told now, the sweep tells it later. */
   private async forget(operation: OperationEntity, agent: AgentClient): Promise<void> {
     try {
-      await agent.forgetOperation(operation.agentOperationId ?? operation.id);
-      await this.dataSource.manager.update(OperationEntity, { id: operation.id }, { forgotten: true });
+      await tellToForget(this.dataSource.manager, operation, agent);
     } catch (error) {
-      this.logger.warn('the agent was not told to forget an operation', { operationId: operation.id, reason: String(error) });
+      this.logger.warn('an agent was not told to forget an operation yet', { operationId: operation.id, reason: String(error) });
     }
   }
 

@@ -7,6 +7,7 @@ import { OperationFollower } from './operation-follower.js';
 import { OperationHandlers } from './operation-handlers.js';
 import { LEASE_OPTIONS, OperationQueue } from './operation-queue.js';
 import { OperationRunner } from './operation-runner.js';
+import { OperationSweep } from './operation-sweep.js';
 import { OperationsService } from './operations.service.js';
 
 @Global()
@@ -23,6 +24,7 @@ import { OperationsService } from './operations.service.js';
     OperationHandlers,
     OperationFollower,
     OperationRunner,
+    OperationSweep,
     OperationsService,
   ],
   exports: [OperationsService, OperationQueue, OperationHandlers],

@@ -18,10 +18,14 @@ export type OperationInput = Readonly<Record<string, unknown>>;
 /** Operations that no one has finished: what the queue looks at. */
 export const UNFINISHED = `state IN ('Queued', 'Running', 'Undoing')`;
 
+/** Finished operations whose journals the agents still keep. */
+export const UNFORGOTTEN = `accepted AND NOT forgotten AND finished_at IS NOT NULL`;
+
 @Entity('operation')
 @Index('operation_unfinished_vm_idx', ['vmId', 'seq'], { where: UNFINISHED })
 @Index('operation_unfinished_host_idx', ['hostId'], { where: UNFINISHED })
 @Index('operation_vm_idx', ['vmId', 'seq'])
+@Index('operation_unforgotten_idx', ['finishedAt'], { where: UNFORGOTTEN })
 export class OperationEntity {
   @PrimaryColumn('uuid') id!: string;
   /** Order of asking: operations of one VM run one after another in it; lists are paged by it. */

@@ -26,6 +26,7 @@ const STATEMENTS = [
   `CREATE UNIQUE INDEX "operation_seq_key" ON "operation"  ("seq") `,
   `CREATE INDEX "operation_account_idx" ON "operation"  ("account_id") `,
   `CREATE INDEX "operation_vm_idx" ON "operation"  ("vm_id", "seq") `,
+  `CREATE INDEX "operation_unforgotten_idx" ON "operation" ("finished_at")  WHERE accepted AND NOT forgotten AND finished_at IS NOT NULL`,
   `CREATE INDEX "operation_unfinished_host_idx" ON "operation"  ("host_id") WHERE state IN ('Queued', 'Running', 'Undoing')`,
   `CREATE INDEX "operation_unfinished_vm_idx" ON "operation"  ("vm_id", "seq") WHERE state IN ('Queued', 'Running', 'Undoing')`,
   `CREATE TABLE "vm" ("id" uuid NOT NULL, "zone_id" uuid NOT NULL, "host_id" uuid, "name" text NOT NULL, "account_id" uuid, "power_state" text NOT NULL, "protection_state" text NOT NULL, "protection_reason" jsonb, "guest_agent" boolean NOT NULL, "problems" jsonb NOT NULL, "settings" jsonb NOT NULL, "offering_id" uuid, "head_backup_id" uuid, "chain_ended_reason" text, "fencing_token" bigint NOT NULL DEFAULT '0', "active_operation_id" uuid, "cleanup_attempts" integer NOT NULL DEFAULT '0', "cleanup_not_before" TIMESTAMP(3) WITH TIME ZONE, "last_backup_at" TIMESTAMP(3) WITH TIME ZONE, "seen_at" TIMESTAMP(3) WITH TIME ZONE, CONSTRAINT "PK_3111768eccf1e167186faefd138" PRIMARY KEY ("id"))`,

@@ -1,0 +1,60 @@
+/** Tells agents which journals they may drop, when that could not be said at the end of an operation. */
+import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { DataSource, type EntityManager } from 'typeorm';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import type { AgentClient } from '../agents/agent-client.js';
+import { AgentsService } from '../agents/agents.service.js';
+import { Logger } from '../events/logger.js';
+import { HostEntity } from '../persistence/entities/inventory.entities.js';
+import { OperationEntity, UNFORGOTTEN } from '../persistence/entities/operation.entity.js';
+import { PeriodicTask } from '../platform/periodic-task.js';
+
+const ROUND_MS = 60_000;
+const AT_ONCE = 200;
+
+@Injectable()
+export class OperationSweep implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly task: PeriodicTask;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly agents: AgentsService,
+    logger: Logger,
+  ) {
+    this.task = new PeriodicTask('sweep operations', ROUND_MS, () => this.round(), logger);
+  }
+
+  onApplicationBootstrap(): void {
+    this.task.start();
+  }
+
+  onApplicationShutdown(): Promise<void> {
+    return this.task.stop();
+  }
+
+  /** Hosts that are down keep theirs for the next round. */
+  async round(): Promise<void> {
+    const manager = this.dataSource.manager;
+    const left = await manager
+      .createQueryBuilder(OperationEntity, 'o')
+      .innerJoin(HostEntity, 'h', `h.id = o.host_id AND h.state = 'Up'`)
+      .where(UNFORGOTTEN)
+      .orderBy('o.finished_at', 'ASC')
+      .limit(AT_ONCE)
+      .getMany();
+    for (const operation of left) {
+      const host = await manager.findOneBy(HostEntity, { id: operation.hostId ?? '' });
+      if (host !== null) await tellToForget(manager, operation, await this.agents.of(host));
+    }
+  }
+}
+
+/** An agent that does not know the operation has forgotten it already. */
+export async function tellToForget(manager: EntityManager, operation: OperationEntity, agent: AgentClient): Promise<void> {
+  try {
+    await agent.forgetOperation(operation.agentOperationId ?? operation.id);
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.code !== 'NOT_FOUND') throw error;
+  }
+  await manager.update(OperationEntity, { id: operation.id }, { forgotten: true });
+}
