@@ -2,6 +2,7 @@
 import type { AnyRowGroup } from './row.js';
 import { attachRows } from './rows/attach.js';
 import { chainRows } from './rows/chain.js';
+import { crashRows } from './rows/crash.js';
 import { failedCopyRows } from './rows/failed-copy.js';
 import { failedRestoreRows } from './rows/failed-restore.js';
 import { holdfastLostRows } from './rows/holdfast-lost.js';
@@ -14,6 +15,7 @@ export const rowGroups: readonly AnyRowGroup[] = [
   failedRestoreRows,
   holdfastLostRows,
   failedCopyRows,
+  crashRows,
 ];
 
 /**

@@ -40,7 +40,7 @@ export async function runCrashCases(wish: CrashWish, print: (line: string) => vo
           (['before', 'after'] as const).map((phase): CrashCase => ({ operation, step, subject, phase, fault })),
         );
         const nth = wish.everyNth ?? 1;
-        return ofFault.filter((_unused, at) => (at + index * 3) % nth === 0);
+        return ofFault.filter((_unused, at) => (at + index * 5) % nth === 0);
       });
       const wanted = cases.filter(
         (one) => wish.matching === undefined || wish.matching.some((text) => caseName(one).includes(text)),
