@@ -8,9 +8,7 @@ import { mkdir, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-
-/** URI in the manager's client certificate: agents let in nobody else. */
-export const MANAGER_IDENTITY = 'holdfast:manager';
+import { MANAGER_IDENTITY } from '@holdfast/shared/wire/protocol.js';
 
 const KEY_ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256' } as const;
 const SIGNING = { name: 'ECDSA', hash: 'SHA-256' } as const;

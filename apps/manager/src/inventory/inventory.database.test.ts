@@ -235,6 +235,22 @@ describe('the inventory', () => {
     await expect(backup()).rejects.toMatchObject({ code: 'STORAGE_FULL' });
   });
 
+  it('a place that already is a Holdfast storage is taken over only by wish, with the identity that it has', async () => {
+    const agent = await newHost();
+    const found = randomUUID();
+    agent.storage = ({ storage }) => {
+      if (storage?.id !== found) throw new HoldfastError('STORAGE_NOT_OURS', 'another', { found });
+      return { storageId: found, formatVersion: 1, totalBytes: 10n, freeBytes: 5n, writable: false };
+    };
+    const wish = { zoneId: zone as never, name: 'n', type: 'dir' as const, source: '/backup//x/', options: '', adopt: false };
+    await expect(manager.get(StoragesService).create(manager.admin, wish)).rejects.toMatchObject({
+      code: 'STORAGE_NOT_OURS',
+      message: expect.stringContaining('adopt'),
+    });
+    const adopted = await manager.get(StoragesService).create(manager.admin, { ...wish, adopt: true });
+    expect(adopted).toMatchObject({ id: found, source: '/backup/x', problem: { code: 'STORAGE_READ_ONLY' } });
+  });
+
   it('offerings, accounts, zones: a name is taken once, what is in use stays, another account sees nothing', async () => {
     const agent = await newHost();
     const vm = randomUUID();

@@ -7,6 +7,7 @@ import type { CreateStorage, ListStorages, Storage, UpdateStorage } from '@holdf
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { requireAdmin, type Caller } from '../access/caller.js';
 import type { StorageFacts } from '../agents/agent-types.js';
+import type { AgentClient } from '../agents/agent-client.js';
 import { AgentsService } from '../agents/agents.service.js';
 import { AuditLog } from '../events/audit-log.js';
 import { findUpHost } from '../inventory/host-lookup.js';
@@ -48,15 +49,7 @@ export class StoragesService {
         { zoneId: zone.id },
       );
     }
-    const agent = await this.agents.of(host);
-    const access = {
-      id: input.adopt ? '' : this.clock.newId(),
-      name: input.name,
-      type: input.type,
-      source,
-      options: input.options,
-    };
-    const facts = await agent.inspectStorage(access, !input.adopt);
+    const facts = await this.look(await this.agents.of(host), input, source);
     const row: StorageEntity = {
       id: facts.storageId,
       zoneId: zone.id,
@@ -152,6 +145,23 @@ export class StoragesService {
       // A host that went away in between says nothing about the storage.
       if (problem.code !== 'HOST_UNAVAILABLE')
         await this.dataSource.manager.update(StorageEntity, { id: row.id }, { problem: problem.toData(), checkedAt: now });
+    }
+  }
+
+  /** Gives an empty place its identity, or finds the one that is there: an agent says it when it is asked for another. */
+  private async look(agent: AgentClient, input: CreateStorage, source: string): Promise<StorageFacts> {
+    const access = { id: this.clock.newId(), name: input.name, type: input.type, source, options: input.options };
+    try {
+      return await agent.inspectStorage(access, !input.adopt);
+    } catch (error) {
+      const found = error instanceof HoldfastError && error.code === 'STORAGE_NOT_OURS' ? (error.fields['found'] ?? '') : '';
+      if (found === '') throw error;
+      if (input.adopt) return agent.inspectStorage({ ...access, id: found }, false);
+      throw new HoldfastError(
+        'STORAGE_NOT_OURS',
+        `${source} already is a Holdfast storage (${found}). Take it over with "adopt" when it is yours, or give an empty place.`,
+        { storageId: found, source },
+      );
     }
   }
 

@@ -1,7 +1,7 @@
 /** CleanupBackupError: brings the disks of a VM to rest, after a failure or at the end of a chain. */
 import { Injectable } from '@nestjs/common';
 import { DataSource, In, type EntityManager } from 'typeorm';
-import type { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { AgentOperation } from '../agents/agent-types.js';
 import { commandFromJson } from '../agents/wire-mapping.js';
 import { hostProblem, requireHost } from '../inventory/host-lookup.js';
@@ -40,11 +40,17 @@ export class CleanupHandler implements OperationHandler {
     if (problem !== undefined) return { kind: 'wait', reason: problem.message };
     const vm = await this.refresher.refresh(known);
     if (vm.powerState === 'Gone') return this.withoutVm(input, vm);
+    // A definition that is out of step shows another chain than the one that is written to: nothing is merged by it.
+    const obstacle = vm.problems[0];
+    if (obstacle !== undefined) throw HoldfastError.fromData({ ...obstacle, fields: { ...obstacle.fields, vmId: vm.id } });
 
     const plan = planCleanup({
       purpose: input.purpose,
       headBackupId: vm.headBackupId,
-      volumes: await manager.findBy(VolumeEntity, { vmId: vm.id }),
+      volumes: (await manager.findBy(VolumeEntity, { vmId: vm.id })).map((volume) => ({
+        ...volume,
+        readable: volume.refusal === null,
+      })),
       deltas: await manager.findBy(VolumeDeltaEntity, { vmId: vm.id }),
       unpublished: await manager.find(BackupEntity, {
         select: { id: true, storageId: true },
@@ -100,6 +106,14 @@ export class CleanupHandler implements OperationHandler {
     if (unpublishedBackupIds.length > 0)
       await manager.update(BackupEntity, { id: In(unpublishedBackupIds) }, { leftoversOnStorage: false });
     if (input.purpose === 'end-chain') await endChain(manager, vm.id, input.reason);
+    // A delta of a disk that is detached now is merged when the disk is back.
+    const detached = await manager.find(VolumeEntity, { select: { id: true }, where: { vmId: vm.id, attached: false } });
+    if (detached.length > 0)
+      await manager.update(
+        VolumeDeltaEntity,
+        { volumeId: In(detached.map(({ id }) => id)), state: 'Leftover' },
+        { state: 'Present' },
+      );
     // What was asked for is done: the chain is as after it, however the agent calls a chain that needed nothing.
     const seen = outcome.outcome === 'AsBefore' ? 'AsAfter' : outcome.outcome;
     if (seen === 'AsAfter') await markOk(manager, vm.id);

@@ -4,6 +4,8 @@ export interface CleanupVolume {
   readonly id: string;
   readonly target: string;
   readonly attached: boolean;
+  /** False while the disk cannot be looked into: its chain is not known, so nothing of it is touched. */
+  readonly readable: boolean;
   readonly layers: readonly { readonly path: string }[];
 }
 
@@ -40,11 +42,10 @@ export interface CleanupPlan {
 export function planCleanup(facts: CleanupFacts): CleanupPlan {
   const kept = (delta: CleanupDelta): boolean =>
     facts.purpose === 'repair' && delta.state === 'Present' && delta.backupId === facts.headBackupId;
-  const inUse = new Set(
-    facts.volumes.filter((volume) => volume.attached).flatMap((volume) => volume.layers.map((layer) => layer.path)),
-  );
-  const volumes = facts.volumes
-    .filter((volume) => volume.attached)
+  // What is not seen now is not judged: a detached disk keeps the layer that it was left with.
+  const seen = facts.volumes.filter((volume) => volume.attached && volume.readable);
+  const inUse = new Set(facts.volumes.flatMap((volume) => volume.layers.map((layer) => layer.path)));
+  const volumes = seen
     .map((volume) => {
       const own = facts.deltas.filter((delta) => delta.volumeId === volume.id && !kept(delta));
       const deltaPaths = volume.layers.map((layer) => layer.path).filter((path) => own.some((delta) => delta.path === path));
@@ -55,7 +56,9 @@ export function planCleanup(facts: CleanupFacts): CleanupPlan {
   return {
     volumes,
     unusedDeltaPaths: facts.deltas
-      .filter((delta) => delta.state !== 'Present' && !inUse.has(delta.path))
+      .filter(
+        (delta) => delta.state !== 'Present' && !inUse.has(delta.path) && seen.some((volume) => volume.id === delta.volumeId),
+      )
       .map((delta) => delta.path),
     unpublishedBackupIds: facts.unpublished.filter((backup) => backup.storageId === storageId).map((backup) => backup.id),
     storageId,

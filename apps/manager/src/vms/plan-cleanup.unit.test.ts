@@ -6,7 +6,9 @@ import { cleanupBackoffMs } from './protection.js';
 const facts = (change: Partial<CleanupFacts>): CleanupFacts => ({
   purpose: 'repair',
   headBackupId: 'b2',
-  volumes: [{ id: 'V', target: 'vda', attached: true, layers: ['/d3', '/d2', '/d1', '/vol'].map((path) => ({ path })) }],
+  volumes: [
+    { id: 'V', target: 'vda', attached: true, readable: true, layers: ['/d3', '/d2', '/d1', '/vol'].map((path) => ({ path })) },
+  ],
   deltas: [
     { volumeId: 'V', backupId: 'b3', path: '/d3', state: 'Leftover' },
     { volumeId: 'V', backupId: 'b2', path: '/d2', state: 'Present' },
@@ -30,9 +32,19 @@ describe('planCleanup', () => {
   });
 
   it('what was made for a backup that did not happen and is in no chain may be deleted; a published delta never', () => {
-    const plan = planCleanup(facts({ volumes: [{ id: 'V', target: 'vda', attached: true, layers: [{ path: '/vol' }] }] }));
+    const plan = planCleanup(
+      facts({ volumes: [{ id: 'V', target: 'vda', attached: true, readable: true, layers: [{ path: '/vol' }] }] }),
+    );
     expect(plan.unusedDeltaPaths).toEqual(['/d3']);
     expect(plan.volumes).toEqual([]);
+  });
+
+  it.each([
+    ['detached', { attached: false, readable: true }],
+    ['unreadable', { attached: true, readable: false }],
+  ])('of a disk that is %s nothing is touched: its chain is not known', (_what, state) => {
+    const plan = planCleanup(facts({ volumes: [{ id: 'V', target: 'vda', layers: [{ path: '/vol' }], ...state }] }));
+    expect(plan).toMatchObject({ volumes: [], unusedDeltaPaths: [] });
   });
 
   it('folders of unpublished backups are removed, one storage at a time', () => {
