@@ -85,11 +85,12 @@ export class DomainObserver {
     const process = (await this.ports.processes.list()).get(uuid);
     if (known === undefined) return process !== undefined && (await this.isLost(process)) ? unknownOrphan(process) : undefined;
     const standings = compareDisks(known);
-    const disks: ObservedDisk[] = [];
-    for (const standing of standings.filter(isAttached)) {
-      const layers = isReadable(standing.disk) ? await this.layersOf(known, standing).catch(refusable) : [];
-      disks.push(observedDisk(known, standing, layers));
-    }
+    const disks = await Promise.all(
+      standings.filter(isAttached).map(async (standing) => {
+        const layers = isReadable(standing.disk) ? await this.layersOf(known, standing).catch(refusable) : [];
+        return observedDisk(known, standing, layers);
+      }),
+    );
     return assemble(known, standings, disks, process);
   }
 
@@ -100,8 +101,10 @@ export class DomainObserver {
     const open = openLayers(known.current, disk, qemu);
     const [top] = open;
     if (top === undefined) return [];
-    const layers = await this.ports.images.chain(top.path, top.format, roots);
-    const { facts } = await this.cache.look(open.map((layer) => layer.path));
+    const [layers, { facts }] = await Promise.all([
+      this.ports.images.chain(top.path, top.format, roots),
+      this.cache.look(open.map((layer) => layer.path)),
+    ]);
     const agrees =
       layers.length === open.length &&
       layers.every((layer, index) => {

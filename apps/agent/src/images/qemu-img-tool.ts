@@ -43,7 +43,8 @@ export class QemuImgTool implements ImageTool {
   }
 
   async chain(path: string, format: ImageFormat, allowedRoots: readonly string[]): Promise<ObservedLayer[]> {
-    const roots = await realPaths(this.tools, allowedRoots);
+    // Asked while the first layer is looked at: a chain is looked at often, and each question is a child.
+    const roots = realPaths(this.tools, allowedRoots);
     const layers: ObservedLayer[] = [];
     const seen = new Set<string>();
     let next: { path: string; format: ImageFormat } | undefined = { path, format };
@@ -160,9 +161,10 @@ export class QemuImgTool implements ImageTool {
     ]);
   }
 
-  private async layerFacts(path: string, layer: string, roots: readonly string[]): Promise<FileFacts> {
+  private async layerFacts(path: string, layer: string, allowed: Promise<readonly string[]>): Promise<FileFacts> {
     const fields = { path, layer };
-    const facts = (await fileFacts(this.tools, [layer])).get(layer);
+    const [found, [real], roots] = await Promise.all([fileFacts(this.tools, [layer]), realPaths(this.tools, [layer]), allowed]);
+    const facts = found.get(layer);
     if (facts === undefined) {
       throw new HoldfastError(
         'BACKING_FILE_MISSING',
@@ -170,7 +172,6 @@ export class QemuImgTool implements ImageTool {
         fields,
       );
     }
-    const [real] = await realPaths(this.tools, [layer]);
     if (real === undefined || !roots.some((root) => isInside(real, root))) {
       throw new HoldfastError(
         'PATH_OUTSIDE_POOLS',

@@ -20,6 +20,7 @@ import type { StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import type { TakeBackupRequest } from '../requests.js';
 import { explainStorageFailure } from '../shared/explain-storage-failure.js';
+import { together } from '../shared/together.js';
 import type { CopiedVolume } from './copy.js';
 import type { FreezeRecord } from './freeze.js';
 import type { Preflight } from './preflight.js';
@@ -45,16 +46,20 @@ export async function publish(
   const nvram = facts.plan.nvramPath;
   await context.step('publish-files', '', { folder }, () =>
     untilStorageAnswers(ports, request, root, context, async () => {
-      for (const copy of facts.copies) {
-        const path = join(folder, volumeFile(copy.key));
-        await ports.files.rename(path + PARTIAL_SUFFIX, path);
-      }
-      await writeWhole(ports, join(folder, DOMAIN_XML_FILE), facts.moment.domainXml);
-      if (nvram !== undefined) {
-        await ports.files.copyFile(nvram, join(folder, NVRAM_FILE + PARTIAL_SUFFIX));
-        await ports.files.sync(join(folder, NVRAM_FILE + PARTIAL_SUFFIX));
-        await ports.files.rename(join(folder, NVRAM_FILE + PARTIAL_SUFFIX), join(folder, NVRAM_FILE));
-      }
+      // Files that know nothing of each other, made durable by the folder's sync.
+      await together(context.signal, [
+        ...facts.copies.map(({ key }) => async () => {
+          const path = join(folder, volumeFile(key));
+          await ports.files.rename(path + PARTIAL_SUFFIX, path);
+        }),
+        () => writeWhole(ports, join(folder, DOMAIN_XML_FILE), facts.moment.domainXml),
+        async () => {
+          if (nvram === undefined) return;
+          await ports.files.copyFile(nvram, join(folder, NVRAM_FILE + PARTIAL_SUFFIX));
+          await ports.files.sync(join(folder, NVRAM_FILE + PARTIAL_SUFFIX));
+          await ports.files.rename(join(folder, NVRAM_FILE + PARTIAL_SUFFIX), join(folder, NVRAM_FILE));
+        },
+      ]);
       await ports.files.sync(folder);
       return null;
     }),
@@ -63,9 +68,11 @@ export async function publish(
   await context.step('publish-manifest', '', { manifest }, (intent) =>
     untilStorageAnswers(ports, request, root, context, async () => {
       await writeWhole(ports, join(folder, MANIFEST_FILE), `${JSON.stringify(intent.manifest, null, 2)}\n`);
-      await ports.files.sync(folder);
-      await ports.files.sync(join(root, vmFolder(request.header.vmUuid)));
-      await ports.files.sync(join(root, 'backups'));
+      const folders = [folder, join(root, vmFolder(request.header.vmUuid)), join(root, 'backups')];
+      await together(
+        context.signal,
+        folders.map((one) => () => ports.files.sync(one)),
+      );
       return null;
     }),
   );
