@@ -17,15 +17,9 @@ import type {
   WatchOperationResponse,
 } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import { fromServiceError, type CalledHost } from './agent-errors.js';
-import type {
-  AgentCommand,
-  AgentOperation,
-  DomainChanges,
-  HostInfo,
-  SeenDomain,
-  StorageAccess,
-  StorageFacts,
-} from './agent-types.js';
+import type { AgentOperation, DomainChanges, HostInfo, SeenDomain, StorageFacts } from './agent-types.js';
+import type { AddressedCommand, StorageAccess } from '../persistence/agent-command.js';
+import { toCleanupRequest, toReleaseFilesRequest, toRestoreBackupRequest, toTakeBackupRequest } from './wire-commands.js';
 import { toDomain, toDomainChanges, toHostInfo, toOperation } from './wire-mapping.js';
 
 const SHORT_MS = 10_000;
@@ -70,20 +64,23 @@ export class AgentClient {
   }
 
   /** Hands over an operation. The same command again is harmless: it answers with the operation as it is now. */
-  async start(command: AgentCommand): Promise<AgentOperation> {
+  async start(command: AddressedCommand): Promise<AgentOperation> {
     const metadata = new Metadata();
     const options = within(SHORT_MS);
     switch (command.kind) {
       case 'takeBackup':
         return toOperation(
-          (await this.unary((done: Done<TakeBackupResponse>) => this.client.takeBackup(command.request, metadata, options, done)))
-            .operation,
+          (
+            await this.unary((done: Done<TakeBackupResponse>) =>
+              this.client.takeBackup(toTakeBackupRequest(command.header, command.request), metadata, options, done),
+            )
+          ).operation,
         );
       case 'restoreBackup':
         return toOperation(
           (
             await this.unary((done: Done<RestoreBackupResponse>) =>
-              this.client.restoreBackup(command.request, metadata, options, done),
+              this.client.restoreBackup(toRestoreBackupRequest(command.header, command.request), metadata, options, done),
             )
           ).operation,
         );
@@ -91,7 +88,7 @@ export class AgentClient {
         return toOperation(
           (
             await this.unary((done: Done<CleanupBackupErrorResponse>) =>
-              this.client.cleanupBackupError(command.request, metadata, options, done),
+              this.client.cleanupBackupError(toCleanupRequest(command.header, command.request), metadata, options, done),
             )
           ).operation,
         );
@@ -99,7 +96,7 @@ export class AgentClient {
         return toOperation(
           (
             await this.unary((done: Done<ReleaseFilesResponse>) =>
-              this.client.releaseFiles(command.request, metadata, options, done),
+              this.client.releaseFiles(toReleaseFilesRequest(command.header, command.request), metadata, options, done),
             )
           ).operation,
         );

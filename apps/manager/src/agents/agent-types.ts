@@ -1,19 +1,6 @@
-/** What agents say, in our own types. No wire types outside of this folder but the requests of operations. */
+/** What agents say, in our own types. Wire types stay in the mapping beside. */
 import type { ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
-import type {
-  CleanupBackupErrorRequest,
-  ReleaseFilesRequest,
-  RestoreBackupRequest,
-  TakeBackupRequest,
-} from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
-import type {
-  CleanupBackupErrorResult,
-  ReleaseFilesResult,
-  RestoreBackupResult,
-  TakeBackupResult,
-} from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
-
 export interface HostInfo {
   readonly hostId: string;
   readonly hostname: string;
@@ -68,23 +55,40 @@ export interface StorageFacts {
   readonly writable: boolean;
 }
 
-/** How an agent reaches a secondary storage. */
-export interface StorageAccess {
-  readonly id: string;
-  readonly name: string;
-  readonly type: string;
-  readonly source: string;
-  readonly options: string;
-}
-
 /** `Unknown`: the agent did not say; the chain has to be looked at again. */
 export type AgentOutcome = 'AsBefore' | 'AsAfter' | 'MergePending' | 'Unexplained' | 'Unknown';
 
+export interface TakenVolume {
+  readonly key: string;
+  readonly target: string;
+  readonly sizeBytes: bigint;
+  readonly virtualSizeBytes: bigint;
+  readonly digest: string;
+  /** Empty when it was merged at once. */
+  readonly deltaPath: string;
+  readonly deltaInode: bigint;
+  readonly copiedInFull: boolean;
+}
+export interface TakenBackup {
+  readonly volumes: readonly TakenVolume[];
+  readonly quiesced: boolean;
+  readonly frozenMs: number;
+  readonly frozenAtUnixMs: bigint;
+  readonly sizeBytes: bigint;
+}
+export interface RestoredVolume {
+  readonly key: string;
+  readonly target: string;
+  readonly newPath: string;
+  /** Nothing refers to them any more. */
+  readonly oldPaths: readonly string[];
+}
+
 export type AgentResult =
-  | { readonly kind: 'takeBackup'; readonly value: TakeBackupResult }
-  | { readonly kind: 'restoreBackup'; readonly value: RestoreBackupResult }
-  | { readonly kind: 'cleanupBackupError'; readonly value: CleanupBackupErrorResult }
-  | { readonly kind: 'releaseFiles'; readonly value: ReleaseFilesResult };
+  | { readonly kind: 'takeBackup'; readonly value: TakenBackup }
+  | { readonly kind: 'restoreBackup'; readonly value: { readonly volumes: readonly RestoredVolume[] } }
+  | { readonly kind: 'cleanupBackupError'; readonly value: { readonly plan: readonly string[] } }
+  | { readonly kind: 'releaseFiles'; readonly value: { readonly releasedBytes: bigint } };
 
 /** An operation as the agent that runs it says it is. */
 export interface AgentOperation {
@@ -98,10 +102,3 @@ export interface AgentOperation {
   readonly warnings: readonly string[];
   readonly result: AgentResult | undefined;
 }
-
-/** The request of one operation; its header is filled in when it is sent. */
-export type AgentCommand =
-  | { readonly kind: 'takeBackup'; readonly request: TakeBackupRequest }
-  | { readonly kind: 'restoreBackup'; readonly request: RestoreBackupRequest }
-  | { readonly kind: 'cleanupBackupError'; readonly request: CleanupBackupErrorRequest }
-  | { readonly kind: 'releaseFiles'; readonly request: ReleaseFilesRequest };

@@ -1,15 +1,8 @@
-/** The one place of the manager that maps wire messages to our own types, exhaustively. */
+/** What agents say, from wire messages to our own types, exhaustively. */
 import type { Operation as OperationView } from '@holdfast/shared/api/operations.js';
 import { assertNever, HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import { DomainState, type Disk, type Domain } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
-import {
-  CleanupBackupErrorRequest,
-  ReleaseFilesRequest,
-  RestoreBackupRequest,
-  TakeBackupRequest,
-  type GetHostInfoResponse,
-  type WatchDomainsResponse,
-} from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
+import type { GetHostInfoResponse, WatchDomainsResponse } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import {
   OperationState,
   StepState,
@@ -18,7 +11,6 @@ import {
   type Operation,
 } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import type {
-  AgentCommand,
   AgentOperation,
   AgentOutcome,
   AgentResult,
@@ -87,39 +79,6 @@ export function toOperation(wire: Operation | undefined): AgentOperation {
     warnings: wire.warnings,
     result: toResult(wire.result),
   };
-}
-
-/** A command as JSON that a row can keep. */
-export function commandToJson(command: AgentCommand): object {
-  switch (command.kind) {
-    case 'takeBackup':
-      return { kind: command.kind, request: TakeBackupRequest.toJSON(command.request) };
-    case 'restoreBackup':
-      return { kind: command.kind, request: RestoreBackupRequest.toJSON(command.request) };
-    case 'cleanupBackupError':
-      return { kind: command.kind, request: CleanupBackupErrorRequest.toJSON(command.request) };
-    case 'releaseFiles':
-      return { kind: command.kind, request: ReleaseFilesRequest.toJSON(command.request) };
-    default:
-      return assertNever(command);
-  }
-}
-
-/** The command that {@link commandToJson} wrote. */
-export function commandFromJson(json: unknown): AgentCommand {
-  const { kind, request } = json as { kind: AgentCommand['kind']; request: unknown };
-  switch (kind) {
-    case 'takeBackup':
-      return { kind, request: TakeBackupRequest.fromJSON(request) };
-    case 'restoreBackup':
-      return { kind, request: RestoreBackupRequest.fromJSON(request) };
-    case 'cleanupBackupError':
-      return { kind, request: CleanupBackupErrorRequest.fromJSON(request) };
-    case 'releaseFiles':
-      return { kind, request: ReleaseFilesRequest.fromJSON(request) };
-    default:
-      return assertNever(kind);
-  }
 }
 
 function toDisk(wire: Disk): SeenDisk {

@@ -55,7 +55,7 @@ export interface PlannedVolume {
   readonly activePath: string;
   readonly newDeltaPath: string;
   readonly parentDeltaPath: string;
-  readonly parentDeltaInode: bigint;
+  readonly parentDeltaInode: string;
   readonly mergeDeltaPaths: string[];
   readonly templatePath: string;
   /** Relative to the storage root. */
@@ -123,7 +123,7 @@ function planVolume(volume: PlanVolume, facts: PlanFacts, decision: BackupDecisi
     activePath: active,
     newDeltaPath,
     parentDeltaPath: parentDelta?.path ?? '',
-    parentDeltaInode: parentDelta?.inode ?? 0n,
+    parentDeltaInode: (parentDelta?.inode ?? 0n).toString(),
     // An isolated backup leaves the open chain, and so the head's delta, as it is.
     mergeDeltaPaths: [...(decision.isolated ? [] : old), ...(ownGoesToo ? [newDeltaPath] : [])],
     templatePath: volume.templatePath ?? '',

@@ -60,7 +60,7 @@ describe('planBackup', () => {
     expect(plan.decision).toMatchObject({ type: 'INCREMENTAL', parentId: 'b1', endOfChain: false });
     expect(plan.volumes[0]).toMatchObject({
       parentDeltaPath: '/p/d1',
-      parentDeltaInode: 1n,
+      parentDeltaInode: '1',
       mergeDeltaPaths: ['/p/d1'],
       parentFile: '../b1/V.qcow2',
       copiedInFull: false,

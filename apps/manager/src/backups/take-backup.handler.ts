@@ -2,10 +2,8 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, In, type EntityManager } from 'typeorm';
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
-import { BackupType, Quiesce, type TakeBackupResult } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
-import type { TakeBackupRequest } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
-import type { AgentOperation } from '../agents/agent-types.js';
-import { commandFromJson } from '../agents/wire-mapping.js';
+import type { AgentOperation, TakenBackup } from '../agents/agent-types.js';
+import type { TakeBackup } from '../persistence/agent-command.js';
 import { hostProblem, requireHost } from '../inventory/host-lookup.js';
 import { VmRefresher } from '../inventory/vm-refresher.js';
 import type { OperationHandler, Preparation } from '../operations/operation-handler.js';
@@ -25,7 +23,6 @@ import { planBackup, type BackupPlan } from './plan-backup.js';
 
 /** qemu-img convert reads and writes so many clusters at once. */
 const COROUTINES = 8;
-const QUIESCE = { no: Quiesce.QUIESCE_NO, try: Quiesce.QUIESCE_TRY, require: Quiesce.QUIESCE_REQUIRE } as const;
 
 @Injectable()
 export class TakeBackupHandler implements OperationHandler {
@@ -140,7 +137,7 @@ export class TakeBackupHandler implements OperationHandler {
     vm: VmEntity,
     backup: BackupEntity,
     outcome: AgentOperation,
-    result: TakeBackupResult,
+    result: TakenBackup,
   ): Promise<void> {
     await manager.update(
       BackupEntity,
@@ -192,10 +189,10 @@ export class TakeBackupHandler implements OperationHandler {
     manager: EntityManager,
     vmId: string,
     operation: OperationEntity,
-    result: TakeBackupResult,
+    result: TakenBackup,
   ): Promise<void> {
-    const command = commandFromJson(operation.request);
-    if (command.kind !== 'takeBackup') return;
+    const command = operation.request;
+    if (command?.kind !== 'takeBackup') return;
     const kept = new Set(result.volumes.map((volume) => volume.deltaPath));
     const merged = command.request.volumes.flatMap((volume) => volume.mergeDeltaPaths).filter((path) => !kept.has(path));
     if (merged.length > 0) await manager.delete(VolumeDeltaEntity, { vmId, path: In(merged) });
@@ -240,16 +237,16 @@ function toRequest(
   plan: BackupPlan,
   storage: StorageEntity,
   freezeBudgetMs: number,
-): TakeBackupRequest {
+): TakeBackup {
   return {
     storage: storageAccess(storage),
     backupId: backup.id,
     backupName: backup.name,
-    type: plan.decision.type === 'FULL' ? BackupType.BACKUP_TYPE_FULL : BackupType.BACKUP_TYPE_INCREMENTAL,
+    type: plan.decision.type,
     parentBackupId: plan.decision.parentId ?? '',
     isolated: plan.decision.isolated,
     endOfChain: plan.decision.endOfChain,
-    quiesce: QUIESCE[backup.quiesce],
+    quiesce: backup.quiesce,
     freezeBudgetMs,
     volumes: plan.volumes.map(
       ({ key, target, activePath, newDeltaPath, parentDeltaPath, parentDeltaInode, mergeDeltaPaths, templatePath }) => ({

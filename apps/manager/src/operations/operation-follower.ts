@@ -8,9 +8,9 @@ import { DataSource, type EntityManager } from 'typeorm';
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import { isUncertain } from '../agents/agent-errors.js';
 import type { AgentClient } from '../agents/agent-client.js';
-import type { AgentCommand, AgentOperation } from '../agents/agent-types.js';
+import type { AgentOperation } from '../agents/agent-types.js';
+import type { AddressedCommand } from '../persistence/agent-command.js';
 import { AgentsService } from '../agents/agents.service.js';
-import { commandFromJson, commandToJson } from '../agents/wire-mapping.js';
 import { Logger } from '../events/logger.js';
 import { lockVm } from '../inventory/vm-lookup.js';
 import { HostEntity } from '../persistence/entities/inventory.entities.js';
@@ -62,7 +62,7 @@ export class OperationFollower {
       if (host === null) return this.endLost(now, claim, handler, `its host ${now.hostId ?? ''} was deleted`);
       try {
         const agent = await this.agents.of(host);
-        const seen = now.accepted ? await this.reattach(now, agent) : await this.send(now, claim, agent);
+        const seen = now.accepted ? await this.reattach(now, agent) : await this.send(now, now.request, claim, agent);
         if (seen === 'unknown')
           return await this.endLost(now, claim, handler, `the agent on host "${host.name}" does not know it any more`);
         const finished = await this.watch(now, claim, agent, seen, signals);
@@ -147,17 +147,20 @@ export class OperationFollower {
       const timeout = await this.settings.resolve('backup.timeout', vm.zoneId, manager);
       // A new plan is new work for the agent, which never acts twice for one id.
       const agentOperationId = operation.replans === 0 ? operation.id : this.clock.newId();
-      const command = withHeader(prepared.command, {
-        operationId: agentOperationId,
-        vmUuid: vm.id,
-        vmName: vm.name,
-        fencingToken,
-        timeoutSeconds: timeout,
-      });
+      const command: AddressedCommand = {
+        ...prepared.command,
+        header: {
+          operationId: agentOperationId,
+          vmUuid: vm.id,
+          vmName: vm.name,
+          fencingToken: fencingToken.toString(),
+          timeoutSeconds: timeout,
+        },
+      };
       await this.queue.write(manager, claim, {
         hostId: prepared.hostId,
         agentOperationId,
-        request: commandToJson(command),
+        request: command as object,
         accepted: false,
         agentRevision: null,
         waitingFor: null,
@@ -165,8 +168,13 @@ export class OperationFollower {
     });
   }
 
-  private async send(operation: OperationEntity, claim: Claim, agent: AgentClient): Promise<AgentOperation> {
-    const seen = await agent.start(commandFromJson(operation.request));
+  private async send(
+    operation: OperationEntity,
+    command: AddressedCommand,
+    claim: Claim,
+    agent: AgentClient,
+  ): Promise<AgentOperation> {
+    const seen = await agent.start(command);
     await this.queue.write(this.dataSource.manager, claim, {
       accepted: true,
       waitingFor: null,
@@ -255,7 +263,7 @@ export class OperationFollower {
   private async end(operation: OperationEntity, claim: Claim, handler: OperationHandler, outcome: AgentOperation): Promise<void> {
     await this.finish(operation, async (manager, vm) => {
       await handler.applyOutcome(manager, operation, vm, outcome);
-      const plan = outcome.result?.kind === 'cleanupBackupError' ? outcome.result.value.plan : null;
+      const plan = outcome.result?.kind === 'cleanupBackupError' ? [...outcome.result.value.plan] : null;
       await this.queue.write(manager, claim, {
         state: outcome.state,
         steps: outcome.steps,
@@ -352,10 +360,4 @@ export class OperationFollower {
 
 function pause(milliseconds: number, stop: AbortSignal): Promise<void> {
   return setTimeout(milliseconds, undefined, { signal: stop }).catch(() => undefined);
-}
-
-type Header = NonNullable<AgentCommand['request']['header']>;
-
-function withHeader(command: AgentCommand, header: Header): AgentCommand {
-  return { ...command, request: { ...command.request, header } } as AgentCommand;
 }

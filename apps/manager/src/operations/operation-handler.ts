@@ -5,7 +5,8 @@
 import type { EntityManager } from 'typeorm';
 import type { OperationKind } from '@holdfast/shared/api/operations.js';
 import type { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-import type { AgentCommand, AgentOperation } from '../agents/agent-types.js';
+import type { AgentOperation } from '../agents/agent-types.js';
+import type { AgentCommand } from '../persistence/agent-command.js';
 import type { OperationEntity } from '../persistence/entities/operation.entity.js';
 import type { VmEntity } from '../persistence/entities/vm.entities.js';
 

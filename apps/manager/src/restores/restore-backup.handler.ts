@@ -2,10 +2,8 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, In, Not, type EntityManager } from 'typeorm';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-import type { RestoreBackupRequest } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
-import type { RestoreBackupVolumeResult } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
-import type { AgentOperation } from '../agents/agent-types.js';
-import { commandFromJson } from '../agents/wire-mapping.js';
+import type { AgentOperation, RestoredVolume } from '../agents/agent-types.js';
+import type { RestoreBackup } from '../persistence/agent-command.js';
 import { hostProblem, requireHost } from '../inventory/host-lookup.js';
 import { VmRefresher } from '../inventory/vm-refresher.js';
 import type { OperationHandler, Preparation } from '../operations/operation-handler.js';
@@ -72,7 +70,7 @@ export class RestoreBackupHandler implements OperationHandler {
       deltas: await manager.findBy(VolumeDeltaEntity, { vmId: vm.id }),
     });
     const storage = await manager.findOneByOrFail(StorageEntity, { id: backup.storageId });
-    const request: RestoreBackupRequest = {
+    const request: RestoreBackup = {
       storage: storageAccess(storage),
       backupId: backup.id,
       volumes: plan.volumes.map(({ key, target, currentPath, newPath, templatePath }) => ({
@@ -119,7 +117,7 @@ export class RestoreBackupHandler implements OperationHandler {
     manager: EntityManager,
     operation: OperationEntity,
     vm: VmEntity,
-    restored: readonly RestoreBackupVolumeResult[],
+    restored: readonly RestoredVolume[],
     mergesDone: boolean,
   ): Promise<void> {
     const backup = await manager.findOneByOrFail(BackupEntity, { id: operation.backupId ?? '' });
@@ -148,8 +146,8 @@ export class RestoreBackupHandler implements OperationHandler {
         );
       }
     }
-    const command = commandFromJson(operation.request);
-    const merged = command.kind === 'restoreBackup' ? command.request.mergeVolumes.flatMap((volume) => volume.deltaPaths) : [];
+    const command = operation.request;
+    const merged = command?.kind === 'restoreBackup' ? command.request.mergeVolumes.flatMap((volume) => volume.deltaPaths) : [];
     if (mergesDone && merged.length > 0) await manager.delete(VolumeDeltaEntity, { vmId: vm.id, path: In(merged) });
     if (vm.headBackupId !== null) await manager.update(BackupEntity, { id: vm.headBackupId }, { endOfChain: true });
     await manager.update(

@@ -1,7 +1,7 @@
 /** Storage rows as the public API shows them, and as agents reach them. */
 import type { Storage } from '@holdfast/shared/api/storage.js';
 import type { StorageId, ZoneId } from '@holdfast/shared/ids/ids.js';
-import type { StorageAccess } from '../agents/agent-types.js';
+import type { StorageAccess } from '../persistence/agent-command.js';
 import { errorView } from '../inventory/vm-view.js';
 import type { StorageEntity } from '../persistence/entities/storage.entity.js';
 

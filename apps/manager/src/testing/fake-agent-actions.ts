@@ -3,13 +3,13 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { DomainState, type Domain } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
 import type { RestoreBackupRequest, TakeBackupRequest } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import type { Operation } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
-import type { AgentCommand } from '../agents/agent-types.js';
+import type { ReceivedCommand } from './received-command.js';
 import { domainOf, layerOf, type FakeAgent } from './fake-agent.js';
 
 type Result = Operation['result'];
 
 /** Does the work and says what came of it. */
-export function act(agent: FakeAgent, command: AgentCommand): Result {
+export function act(agent: FakeAgent, command: ReceivedCommand): Result {
   switch (command.kind) {
     case 'takeBackup':
       return takeBackup(agent, command.request);

@@ -15,8 +15,7 @@ import {
 } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import { OperationState, VmOutcome, type Operation } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import { PROTOCOL_VERSION } from '@holdfast/shared/wire/protocol.js';
-import type { AgentCommand } from '../agents/agent-types.js';
-import { commandToJson } from '../agents/wire-mapping.js';
+import { type ReceivedCommand } from './received-command.js';
 import { act } from './fake-agent-actions.js';
 
 export interface FakeIdentity {
@@ -39,7 +38,7 @@ export interface Script {
 }
 
 interface Kept {
-  readonly command: AgentCommand;
+  readonly command: ReceivedCommand;
   readonly json: string;
   operation: Operation;
   script: Script;
@@ -51,7 +50,7 @@ export class FakeAgent {
   readonly domains = new Map<string, Domain>();
   readonly operations = new Map<string, Kept>();
   /** Every command that was accepted for the first time, in order. */
-  readonly accepted: AgentCommand[] = [];
+  readonly accepted: ReceivedCommand[] = [];
   readonly forgotten: string[] = [];
   readonly cancelled: string[] = [];
   /** Taken by the next operations, one each. */
@@ -136,7 +135,7 @@ export class FakeAgent {
     if (kept !== undefined) this.change(kept, change);
   }
 
-  private begin(command: AgentCommand, reply: Reply<{ operation: Operation }>): void {
+  private begin(command: ReceivedCommand, reply: Reply<{ operation: Operation }>): void {
     try {
       reply(null, { operation: this.accept(command) });
     } catch (error) {
@@ -144,10 +143,10 @@ export class FakeAgent {
     }
   }
 
-  private accept(command: AgentCommand): Operation {
+  private accept(command: ReceivedCommand): Operation {
     const header = command.request.header;
     if (header === undefined) throw new HoldfastError('INVALID_INPUT', 'no header');
-    const json = JSON.stringify(commandToJson(command));
+    const json = JSON.stringify(command, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value));
     const known = this.operations.get(header.operationId);
     if (known !== undefined) {
       if (known.json !== json)
@@ -225,9 +224,9 @@ export class FakeAgent {
         }
       };
     const start =
-      <K extends AgentCommand['kind']>(kind: K) =>
-      (call: { request: Extract<AgentCommand, { kind: K }>['request'] }, reply: Reply<{ operation: Operation }>): void =>
-        this.begin({ kind, request: call.request } as AgentCommand, reply);
+      <K extends ReceivedCommand['kind']>(kind: K) =>
+      (call: { request: Extract<ReceivedCommand, { kind: K }>['request'] }, reply: Reply<{ operation: Operation }>): void =>
+        this.begin({ kind, request: call.request } as ReceivedCommand, reply);
     return {
       getHostInfo: answer(() => ({
         hostId: this.identity.hostId,
@@ -300,7 +299,7 @@ function wire(error: unknown): { code: number; details: string; metadata: Metada
   return { code, details, metadata };
 }
 
-function kindOf(command: AgentCommand): Operation['kind'] {
+function kindOf(command: ReceivedCommand): Operation['kind'] {
   const names = {
     takeBackup: 'OPERATION_KIND_TAKE_BACKUP',
     restoreBackup: 'OPERATION_KIND_RESTORE_BACKUP',

@@ -3,7 +3,6 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, In, type EntityManager } from 'typeorm';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { AgentOperation } from '../agents/agent-types.js';
-import { commandFromJson } from '../agents/wire-mapping.js';
 import { hostProblem, requireHost } from '../inventory/host-lookup.js';
 import { VmRefresher } from '../inventory/vm-refresher.js';
 import type { OperationHandler, Preparation } from '../operations/operation-handler.js';
@@ -77,7 +76,7 @@ export class CleanupHandler implements OperationHandler {
         kind: 'cleanupBackupError',
         request: {
           volumes: plan.volumes.map(({ target, deltaPaths }) => ({ target, deltaPaths })),
-          storage: storage === undefined ? undefined : storageAccess(storage),
+          storage: storage === undefined ? null : storageAccess(storage),
           unpublishedBackupIds: plan.unpublishedBackupIds,
           unusedDeltaPaths: plan.unusedDeltaPaths,
           dryRun: input.dryRun,
@@ -97,8 +96,8 @@ export class CleanupHandler implements OperationHandler {
         await recordProtection(manager, await reread(manager, vm), changed, outcome.error, this.clock.now());
       return;
     }
-    const command = commandFromJson(operation.request);
-    if (command.kind !== 'cleanupBackupError') return;
+    const command = operation.request;
+    if (command?.kind !== 'cleanupBackupError') return;
     const { volumes, unusedDeltaPaths, unpublishedBackupIds } = command.request;
     const settled = [...volumes.flatMap((volume) => volume.deltaPaths), ...unusedDeltaPaths];
     if (outcome.outcome !== 'MergePending' && settled.length > 0)

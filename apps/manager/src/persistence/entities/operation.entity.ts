@@ -2,6 +2,7 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 import type { ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Operation, OperationKind, OperationState } from '@holdfast/shared/api/operations.js';
+import type { AddressedCommand } from '../agent-command.js';
 import {
   bigintColumn,
   moment,
@@ -61,8 +62,8 @@ export class OperationEntity {
 
   /** The id under which the agent knows the work. A new plan after PLAN_OUTDATED gets a new one. */
   @Column(nullableUuid) agentOperationId!: string | null;
-  /** The request as protobuf JSON, written before it is sent; sent again unchanged after any doubt. */
-  @Column(nullableJson) request!: object | null;
+  /** The command, written before it is sent; sent again unchanged after any doubt. */
+  @Column(nullableJson) request!: AddressedCommand | null;
   /** The agent has accepted the request. */
   @Column({ type: 'boolean', default: false }) accepted!: boolean;
   @Column(nullableBigint) agentRevision!: bigint | null;

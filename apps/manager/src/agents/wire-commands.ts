@@ -1,0 +1,67 @@
+/** Commands as the wire has them. */
+import type {
+  CleanupBackupErrorRequest,
+  ReleaseFilesRequest,
+  RestoreBackupRequest,
+  TakeBackupRequest,
+} from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
+import { BackupType, Quiesce, type OperationHeader } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
+import type {
+  CleanupBackupError,
+  CommandHeader,
+  MergeVolume,
+  ReleaseFiles,
+  RestoreBackup,
+  TakeBackup,
+} from '../persistence/agent-command.js';
+
+const TYPES = { FULL: BackupType.BACKUP_TYPE_FULL, INCREMENTAL: BackupType.BACKUP_TYPE_INCREMENTAL } as const;
+const QUIESCE = { no: Quiesce.QUIESCE_NO, try: Quiesce.QUIESCE_TRY, require: Quiesce.QUIESCE_REQUIRE } as const;
+
+export function toTakeBackupRequest(header: CommandHeader, command: TakeBackup): TakeBackupRequest {
+  return {
+    ...command,
+    header: toHeader(header),
+    type: TYPES[command.type],
+    quiesce: QUIESCE[command.quiesce],
+    volumes: command.volumes.map((volume) => ({
+      ...volume,
+      parentDeltaInode: BigInt(volume.parentDeltaInode),
+      mergeDeltaPaths: [...volume.mergeDeltaPaths],
+    })),
+    manifestNotes: { ...command.manifestNotes },
+    vmSettings: { ...command.vmSettings },
+  };
+}
+
+export function toRestoreBackupRequest(header: CommandHeader, command: RestoreBackup): RestoreBackupRequest {
+  return {
+    ...command,
+    header: toHeader(header),
+    volumes: command.volumes.map((volume) => ({ ...volume })),
+    mergeVolumes: command.mergeVolumes.map(toMergeVolume),
+  };
+}
+
+export function toCleanupRequest(header: CommandHeader, command: CleanupBackupError): CleanupBackupErrorRequest {
+  return {
+    header: toHeader(header),
+    volumes: command.volumes.map(toMergeVolume),
+    storage: command.storage ?? undefined,
+    unpublishedBackupIds: [...command.unpublishedBackupIds],
+    unusedDeltaPaths: [...command.unusedDeltaPaths],
+    dryRun: command.dryRun,
+  };
+}
+
+export function toReleaseFilesRequest(header: CommandHeader, command: ReleaseFiles): ReleaseFilesRequest {
+  return { header: toHeader(header), paths: [...command.paths] };
+}
+
+function toHeader(header: CommandHeader): OperationHeader {
+  return { ...header, fencingToken: BigInt(header.fencingToken) };
+}
+
+function toMergeVolume(volume: MergeVolume): { target: string; deltaPaths: string[] } {
+  return { target: volume.target, deltaPaths: [...volume.deltaPaths] };
+}

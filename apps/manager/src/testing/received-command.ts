@@ -1,0 +1,13 @@
+/** A command as the agent in memory received it. */
+import type {
+  CleanupBackupErrorRequest,
+  ReleaseFilesRequest,
+  RestoreBackupRequest,
+  TakeBackupRequest,
+} from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
+
+export type ReceivedCommand =
+  | { readonly kind: 'takeBackup'; readonly request: TakeBackupRequest }
+  | { readonly kind: 'restoreBackup'; readonly request: RestoreBackupRequest }
+  | { readonly kind: 'cleanupBackupError'; readonly request: CleanupBackupErrorRequest }
+  | { readonly kind: 'releaseFiles'; readonly request: ReleaseFilesRequest };
