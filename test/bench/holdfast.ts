@@ -53,14 +53,14 @@ export class Holdfast {
     return changeData(this.vm, this.options, seed);
   }
 
-  /** The disk's file that the guest writes to now. */
-  currentDisk(): Promise<string> {
-    return this.vm.currentFile('vda');
+  /** Files of the disk, the one that the guest writes to first. */
+  async diskFiles(): Promise<string[]> {
+    return (await this.vm.chain('vda')).map(({ filename }) => filename);
   }
 
   /** A quiesced backup, as the peer takes them. */
   async backup(type: Backup['type']): Promise<MeasuredBackup> {
-    await settle();
+    await settle(await this.diskFiles());
     const calledAt = Date.now();
     const started = await this.stack.startBackup(this.vm, { quiesce: 'require' });
     const ended = await waitForSuccess(this.stack.api, started.id);
@@ -87,8 +87,8 @@ export class Holdfast {
   }
 
   /** Seconds from the call until the VM is defined on the restored disk. */
-  async restore(backup: Backup): Promise<{ seconds: number; steps: StepSeconds }> {
-    await settle();
+  async restore(backup: Backup, below: Backup): Promise<{ seconds: number; steps: StepSeconds }> {
+    await settle(this.backupChain(backup, below));
     const calledAt = Date.now();
     const ended = await this.stack.restore(backup);
     return { seconds: secondsSince(calledAt, ended.finishedAt), steps: stepSeconds(ended) };

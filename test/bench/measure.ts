@@ -97,18 +97,22 @@ class Measurement {
         `${counts ? `run ${run} of ${this.options.runs}` : 'warm-up'}: ${one.name}: floor, Holdfast, peer: ${times.map((time) => `${time.toFixed(2)} s`).join(', ')}`,
       );
 
-    const disk = await holdfast.currentDisk();
-    const fullFloor = keep(this.full.floor, await timed(() => floor.full(disk)));
+    const disk = await holdfast.diskFiles();
+    const fullFloor = keep(this.full.floor, await timed(disk, () => floor.full(disk[0] ?? '')));
     const first = await holdfast.backup('FULL');
     keep(this.full.holdfast, first.publishedSeconds);
     keep(this.ended.full, first.endedSeconds);
     keep(this.steps.full, first.steps);
-    tell(this.full, [fullFloor, first.publishedSeconds, keep(this.full.peer, await timed(() => peer.full()))]);
+    tell(this.full, [
+      fullFloor,
+      first.publishedSeconds,
+      keep(this.full.peer, await timed(await peer.diskFiles(), () => peer.full())),
+    ]);
 
     const seed = `change ${run}`;
     await Promise.all([holdfast.change(seed), peer.change(seed)]);
-    const delta = await holdfast.currentDisk();
-    const incrementalFloor = keep(this.incremental.floor, await timed(() => floor.incremental(delta)));
+    const changed = await holdfast.diskFiles();
+    const incrementalFloor = keep(this.incremental.floor, await timed(changed, () => floor.incremental(changed[0] ?? '')));
     const second = await holdfast.backup('INCREMENTAL');
     keep(this.incremental.holdfast, second.publishedSeconds);
     keep(this.ended.incremental, second.endedSeconds);
@@ -116,18 +120,22 @@ class Measurement {
     tell(this.incremental, [
       incrementalFloor,
       second.publishedSeconds,
-      keep(this.incremental.peer, await timed(() => peer.incremental())),
+      keep(this.incremental.peer, await timed(await peer.diskFiles(), () => peer.incremental())),
     ]);
     for (const { backup } of [first, second]) keep(this.freeze.reportedMs, backup.frozenMs ?? 0);
 
     await Promise.all([holdfast.stopVm(), peer.stopVm()]);
     await floor.clear();
     const chain = holdfast.backupChain(second.backup, first.backup);
-    const restoreFloor = keep(this.restore.floor, await timed(() => floor.restore(chain)));
-    const restored = await holdfast.restore(second.backup);
+    const restoreFloor = keep(this.restore.floor, await timed(chain, () => floor.restore(chain)));
+    const restored = await holdfast.restore(second.backup, first.backup);
     keep(this.restore.holdfast, restored.seconds);
     keep(this.steps.restore, restored.steps);
-    tell(this.restore, [restoreFloor, restored.seconds, keep(this.restore.peer, await timed(() => peer.restore()))]);
+    tell(this.restore, [
+      restoreFloor,
+      restored.seconds,
+      keep(this.restore.peer, await timed(await peer.backupFiles(), () => peer.restore())),
+    ]);
     await floor.clear();
     await Promise.all([holdfast.nextRun(), peer.nextRun()]);
   }

@@ -2,7 +2,7 @@
  * The peer: Debian's virtnbdbackup and virtnbdrestore, on a test host of their own. Owns that host, its VM and the files it
  * writes. It is used as its manual says: default options, no compression, the restored VM defined under another name.
  */
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { commandError } from '../testbed/command.js';
 import { TestHost } from '../testbed/test-host.js';
@@ -37,6 +37,14 @@ export class Peer {
 
   async full(): Promise<void> {
     await this.backup('full');
+  }
+
+  async diskFiles(): Promise<string[]> {
+    return (await this.vm.chain('vda')).map(({ filename }) => filename);
+  }
+
+  async backupFiles(): Promise<string[]> {
+    return (await readdir(this.backups)).filter((name) => name.endsWith('.data')).map((name) => join(this.backups, name));
   }
 
   change(seed: string): Promise<void> {

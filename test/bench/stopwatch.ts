@@ -4,14 +4,18 @@ import { run, commandError, tryRun } from '../testbed/command.js';
 /** Hang guard only: no measurement decides anything. */
 export const longMs = 3_600_000;
 
-/** Writes out everything that is still in memory, so that nobody pays for what another has written. */
-export async function settle(): Promise<void> {
+/**
+ * The same start for everybody: nothing waits to be written, so that nobody pays for what another has written, and the files
+ * that will be read are in the page cache, whatever else the machine has done meanwhile.
+ */
+export async function settle(inputs: readonly string[]): Promise<void> {
   await run(['sync'], { timeoutMs: longMs });
+  for (const file of inputs) await runLong(['dd', `if=${file}`, 'of=/dev/null', 'bs=4M', 'status=none']);
 }
 
 /** Seconds that `work` took, after `settle`. */
-export async function timed(work: () => Promise<unknown>): Promise<number> {
-  await settle();
+export async function timed(inputs: readonly string[], work: () => Promise<unknown>): Promise<number> {
+  await settle(inputs);
   const begun = performance.now();
   await work();
   return (performance.now() - begun) / 1000;
