@@ -30,7 +30,7 @@ export async function runFindings(findings: readonly Finding[], print: (line: st
   let failed = 0;
   for (const finding of findings) {
     const began = Date.now();
-    const bench = await CrashBench.create('crash');
+    const bench = await CrashBench.create('findings');
     try {
       const words = await finding.play(bench);
       passed += 1;

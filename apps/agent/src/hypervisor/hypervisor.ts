@@ -76,6 +76,11 @@ export interface Hypervisor {
    */
   bringQemuBackInStep(uuid: string): Promise<string[]>;
   /**
+   * Lets the QEMU of a running VM close these files, as far as no disk uses them: libvirtd died after it had them opened
+   * for a snapshot and before the snapshot.
+   */
+  releaseUnusedLayers(uuid: string, paths: readonly string[]): Promise<void>;
+  /**
    * Mends what can be mended of ORPHANED_QEMU (finding B): points the persistent definition at the files that the orphan
    * has open (asked through its own monitor socket) and resumes a paused orphan. The VM stays a problem until it is
    * restarted by its owner.

@@ -115,3 +115,8 @@ function targetIndex(target: string): number | undefined {
   if (letters === undefined) return undefined;
   return [...letters].reduce((sum, letter) => sum * 26 + letter.charCodeAt(0) - 96, 0) - 1;
 }
+
+/** The node of an image format, which lies over the node of its file. */
+export function isFormatNode(node: BlockNodes[number]): boolean {
+  return node.drv === 'qcow2' || node.drv === 'raw';
+}

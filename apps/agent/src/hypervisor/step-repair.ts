@@ -20,8 +20,9 @@ import type { Definitions } from './definitions.js';
 import type { DomainReader } from './domain-reader.js';
 import type { DiskSource } from './domain-xml.js';
 import { compareDisks, isPausedBehindLibvirt, samePath, type Known } from './observe.js';
-import { qemuDiskOf, readQemuDisks, type BlockNodes, type QemuDisk, type QueryBlock } from './qemu-block.js';
+import { isFormatNode, qemuDiskOf, type BlockNodes, type QemuDisk } from './qemu-block.js';
 import type { Qmp } from './qmp.js';
+import { releaseUnusedNodes } from './unused-nodes.js';
 
 const POLL_MS = 50;
 /** A commit whose counters stand still for this long is stuck. */
@@ -81,7 +82,10 @@ export class StepRepair {
     try {
       if (stop) await this.qmp.execute('stop');
       await this.pivot(open);
-      await this.releaseNodes(astray.flatMap((disk) => disk.above.map((layer) => layer.path)));
+      await releaseUnusedNodes(
+        this.qmp,
+        astray.flatMap((disk) => disk.above.map((layer) => layer.path)),
+      );
     } finally {
       // Whatever happened: the definition first says what QEMU uses at this moment, and only then may the guest write again.
       if (persistent) await this.ports.definitions.point(this.uuid, await this.truth(astray));
@@ -206,22 +210,6 @@ export class StepRepair {
     }
   }
 
-  /** Deletes QEMU's nodes of files that no disk uses any more, top nodes first. What is still in use stays. */
-  private async releaseNodes(paths: readonly string[]): Promise<void> {
-    const used = readQemuDisks(await this.qmp.execute<QueryBlock>('query-block')).flatMap((disk) =>
-      disk.layers.map((layer) => layer.path),
-    );
-    const nodes = await this.qmp.execute<BlockNodes>('query-named-block-nodes', { flat: true });
-    // An overlay's node holds the node of its own file and those of the overlays below it: paths come from the top down.
-    const free = [...new Set(paths)].filter((path) => !used.includes(path));
-    for (const path of free) {
-      const own = nodes.filter((node) => node.file === path);
-      for (const node of [...own.filter(isFormat), ...own.filter((one) => !isFormat(one))]) {
-        if (node['node-name'] !== undefined) await this.qmp.execute('blockdev-del', { 'node-name': node['node-name'] });
-      }
-    }
-  }
-
   /** What QEMU has each of these disks on at this moment. */
   private async truth(astray: readonly Astray[]): Promise<DiskSource[]> {
     const known = await this.look();
@@ -266,14 +254,10 @@ function jobId(disk: Astray): string {
   return `holdfast-step-${disk.target}`;
 }
 
-function isFormat(node: { readonly drv: string }): boolean {
-  return node.drv === 'qcow2' || node.drv === 'raw';
-}
-
 /** The node that a disk or an overlay refers to: the format's, else the file's own. */
 function nodeOf(nodes: BlockNodes, path: string): string {
   const own = nodes.filter((node) => node.file === path);
-  const name = (own.find(isFormat) ?? own[0])?.['node-name'];
+  const name = (own.find(isFormatNode) ?? own[0])?.['node-name'];
   if (name !== undefined) return name;
   throw new HoldfastError('TOOL_FAILED', `QEMU has no block node for ${path}.`, { tool: 'qmp', path });
 }

@@ -18,6 +18,7 @@ import { tendOrphan } from './orphan-care.js';
 import { QemuProcesses } from './qemu-processes.js';
 import { qmpThroughLibvirt } from './qmp.js';
 import { StepRepair } from './step-repair.js';
+import { releaseUnusedNodes } from './unused-nodes.js';
 import { demandUuid, Virsh } from './virsh.js';
 
 export interface VirshHypervisorOptions {
@@ -165,6 +166,10 @@ export class VirshHypervisor implements Hypervisor {
     const { reader, definitions } = this;
     const { images, log } = this.options;
     return new StepRepair({ reader, definitions, images, log }, checked(uuid), qmp).run();
+  }
+
+  async releaseUnusedLayers(uuid: string, paths: readonly string[]): Promise<void> {
+    await releaseUnusedNodes(qmpThroughLibvirt(this.virsh, checked(uuid)), paths);
   }
 
   async tendOrphan(uuid: string): Promise<void> {

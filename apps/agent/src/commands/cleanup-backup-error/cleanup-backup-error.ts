@@ -5,7 +5,8 @@
  */
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Command, Outcome, StepContext } from '../../operations/command.js';
-import { discardDelta, mergeDeltas, planOf } from '../merge/merge-deltas.js';
+import { discardDelta } from '../merge/discard-delta.js';
+import { mergeDeltas, planOf } from '../merge/merge-deltas.js';
 import type { CommandPorts } from '../ports.js';
 import type { CleanupBackupErrorRequest, CleanupBackupErrorResult } from '../requests.js';
 import { bigintJson } from '../shared/bigint-json.js';

@@ -12,6 +12,7 @@ import type { CommandPorts } from '../ports.js';
 import { chainPaths, diskOf, observeExisting } from '../shared/observe-settled.js';
 import { commitLive } from './commit-live.js';
 import { commitOffline } from './commit-offline.js';
+import { discardDelta } from './discard-delta.js';
 import { forgetBackingStore } from './forget-backing-store.js';
 
 const ATTEMPTS = 5;
@@ -134,24 +135,6 @@ async function isProvenMerged(ports: CommandPorts, domain: ObservedDomain, inten
   return (
     base !== undefined && ports.images.equal({ path: intent.top, format: 'qcow2' }, { path: base.path, format: base.format })
   );
-}
-
-/** Deletes a merged delta after proving that nobody uses it. */
-export async function discardDelta(ports: CommandPorts, context: StepContext, vmUuid: string, path: string): Promise<null> {
-  if ((await ports.files.stat(path)) === undefined) return null;
-  const domain = await observeExisting(ports, vmUuid, context.log);
-  const used = domain.disks.some((disk) => chainPaths(disk).includes(path) || disk.definedPath === path);
-  if (used || (await ports.hypervisor.pathsInUseByOthers(vmUuid)).has(path)) {
-    throw new HoldfastError('FILE_IN_USE', `${path} is in the chain of a VM, so it is not deleted.`, { path, vmId: vmUuid });
-  }
-  if (await ports.images.isLocked(path, 'qcow2')) {
-    throw new HoldfastError('IMAGE_LOCKED', `${path} is locked by a running process, so it is not deleted.`, {
-      path,
-      vmId: vmUuid,
-    });
-  }
-  await ports.files.remove(path);
-  return null;
 }
 
 function unexplained(domain: ObservedDomain, intent: MergeIntent, chain: readonly string[]): HoldfastError {

@@ -6,6 +6,7 @@ import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
+import { discardDelta } from '../merge/discard-delta.js';
 import { chainPaths, diskOf, observeSettled, withHypervisor } from '../shared/observe-settled.js';
 import type { TakeBackupRequest } from '../requests.js';
 import type { Preflight } from './preflight.js';
@@ -130,7 +131,7 @@ async function snapshot(
   const { vmUuid } = request.header;
   let domain = repeated ? await observeAgain(ports, request, context) : undefined;
   if (domain === undefined || sight(request, domain) !== 'all') {
-    if (domain !== undefined) await removeLeftovers(ports, request, domain);
+    if (domain !== undefined) await removeLeftovers(ports, request, context, domain);
     try {
       await ports.hypervisor.snapshotDisks(
         vmUuid,
@@ -182,15 +183,14 @@ function sight(request: TakeBackupRequest, domain: ObservedDomain): SnapshotSigh
 }
 
 /** Overlays of a snapshot that did not happen: not in the chain, so nothing was ever written through them. */
-async function removeLeftovers(ports: CommandPorts, request: TakeBackupRequest, domain: ObservedDomain): Promise<void> {
+async function removeLeftovers(
+  ports: CommandPorts,
+  request: TakeBackupRequest,
+  context: StepContext,
+  domain: ObservedDomain,
+): Promise<void> {
   for (const volume of request.volumes) {
     if (chainPaths(diskOf(domain, volume.target)).includes(volume.newDeltaPath)) continue;
-    if ((await ports.files.stat(volume.newDeltaPath)) === undefined) continue;
-    if (await ports.images.isLocked(volume.newDeltaPath, 'qcow2')) {
-      throw new HoldfastError('IMAGE_LOCKED', `${volume.newDeltaPath} is in use by a process that libvirt does not know.`, {
-        path: volume.newDeltaPath,
-      });
-    }
-    await ports.files.remove(volume.newDeltaPath);
+    await discardDelta(ports, context, request.header.vmUuid, volume.newDeltaPath);
   }
 }

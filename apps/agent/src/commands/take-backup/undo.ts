@@ -9,7 +9,8 @@ import type { ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import type { StepContext, VmOutcomeName } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import type { TakeBackupRequest } from '../requests.js';
-import { discardDelta, mergeDeltas } from '../merge/merge-deltas.js';
+import { discardDelta } from '../merge/discard-delta.js';
+import { mergeDeltas } from '../merge/merge-deltas.js';
 import { discardBackupFolder } from '../shared/discard-backup-folder.js';
 import { chainPaths, diskOf, observeSettled } from '../shared/observe-settled.js';
 

@@ -1,0 +1,34 @@
+/**
+ * Deleting a delta of ours that is out of every chain. Owns the proof before the deletion: no chain and no definition of a
+ * domain of this host names the file, and no process holds its lock.
+ */
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import type { StepContext } from '../../operations/command.js';
+import type { CommandPorts } from '../ports.js';
+import { chainPaths, observeExisting } from '../shared/observe-settled.js';
+
+/** FILE_IN_USE, IMAGE_LOCKED; a file that is gone already is fine. */
+export async function discardDelta(ports: CommandPorts, context: StepContext, vmUuid: string, path: string): Promise<null> {
+  if ((await ports.files.stat(path)) === undefined) return null;
+  const domain = await observeExisting(ports, vmUuid, context.log);
+  const used = domain.disks.some((disk) => chainPaths(disk).includes(path) || disk.definedPath === path);
+  if (used || (await ports.hypervisor.pathsInUseByOthers(vmUuid)).has(path)) {
+    throw new HoldfastError('FILE_IN_USE', `${path} is in the chain of a VM, so it is not deleted.`, { path, vmId: vmUuid });
+  }
+  if (await isHeld(ports, vmUuid, path, domain.state !== 'shut-off')) {
+    throw new HoldfastError('IMAGE_LOCKED', `${path} is locked by a running process, so it is not deleted.`, {
+      path,
+      vmId: vmUuid,
+    });
+  }
+  await ports.files.remove(path);
+  return null;
+}
+
+/** True when it stays locked although the VM's own QEMU has been told to let go of what it does not use. */
+async function isHeld(ports: CommandPorts, vmUuid: string, path: string, running: boolean): Promise<boolean> {
+  if (!(await ports.images.isLocked(path, 'qcow2'))) return false;
+  if (!running) return true;
+  await ports.hypervisor.releaseUnusedLayers(vmUuid, [path]);
+  return ports.images.isLocked(path, 'qcow2');
+}
