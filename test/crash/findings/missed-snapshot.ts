@@ -41,7 +41,7 @@ export const libvirtdDiesAroundTheSnapshot: Finding = {
       const operationId = await bench.startBackup({});
       if (!(await bench.waitForBreakpointOrEnd(breakpoint, operationId))) throw new Error('the snapshot step was not reached');
       await bench.clearBreakpoint(breakpoint);
-      await whenCalled(bench, 'virsh', 'snapshot-create', delayMs, () => bench.host.killLibvirtd());
+      await whenCalled('virsh', 'snapshot-create', delayMs, () => bench.host.killLibvirtd());
       await bench.host.startLibvirtd();
       const end = await bench.waitForRest(operationId);
       await bench.concludeBackup(operationId, end.succeeded);

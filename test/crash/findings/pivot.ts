@@ -26,7 +26,7 @@ async function sweep(bench: CrashBench, strike: () => Promise<void>): Promise<st
   for (const delayMs of DELAYS_MS) {
     await bench.runningWithNewContent();
     const operationId = await bench.startBackup({ isolated: true });
-    await whenCalled(bench, 'virsh', '--pivot', delayMs, strike);
+    await whenCalled('virsh', '--pivot', delayMs, strike);
     const orphaned = await mendOrphan(bench, operationId);
     const end = await bench.waitForRest(operationId);
     await bench.concludeBackup(operationId, end.succeeded);

@@ -5,6 +5,7 @@ import type { Backup, CreateBackup, ListBackups } from '@holdfast/shared/api/bac
 import type { Page } from '@holdfast/shared/api/common.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import { StoragesService } from '../storage/storages.service.js';
 import type { Caller } from '../access/caller.js';
 import { AuditLog } from '../events/audit-log.js';
 import { hostProblem, requireHost } from '../inventory/host-lookup.js';
@@ -18,11 +19,10 @@ import { numericCursorOf, pageOf } from '../persistence/paging.js';
 import { Clock } from '../platform/clock.js';
 import { SettingsService } from '../settings/settings.service.js';
 import { gone } from '../vms/vms.service.js';
-import { readPlanFacts } from './backup-facts.js';
 import { requireBackup } from './backup-lookup.js';
 import { backupRefusal } from './backup-refusals.js';
 import { backupView } from './backup-view.js';
-import { planBackup } from './plan-backup.js';
+import { planWithFreshStorages } from './plan-with-fresh-storages.js';
 
 @Injectable()
 export class BackupsService {
@@ -31,6 +31,7 @@ export class BackupsService {
     private readonly queue: OperationQueue,
     private readonly refresher: VmRefresher,
     private readonly settings: SettingsService,
+    private readonly storages: StoragesService,
     private readonly clock: Clock,
     private readonly audit: AuditLog,
   ) {}
@@ -56,7 +57,8 @@ export class BackupsService {
     await this.refuse(vm, input);
 
     const backupId = this.clock.newId();
-    const plan = planBackup(await readPlanFacts(manager, this.settings, vm, { id: backupId, isolated: input.isolated }));
+    const { settings, storages } = this;
+    const { plan } = await planWithFreshStorages({ manager, settings, storages }, vm, { id: backupId, isolated: input.isolated });
     const now = this.clock.now();
     const operation = await this.dataSource.transaction(async (tx) => {
       const locked = await lockVm(tx, vmId);

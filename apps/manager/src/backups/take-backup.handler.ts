@@ -15,11 +15,13 @@ import { VmEntity, VolumeDeltaEntity } from '../persistence/entities/vm.entities
 import { Clock } from '../platform/clock.js';
 import { SettingsService } from '../settings/settings.service.js';
 import { storageAccess } from '../storage/storage-view.js';
+import { StoragesService } from '../storage/storages.service.js';
 import { recordProtection } from '../vms/protection.js';
 import { gone } from '../vms/vms.service.js';
 import { readPlanFacts } from './backup-facts.js';
 import { backupRefusal } from './backup-refusals.js';
-import { planBackup, type BackupPlan } from './plan-backup.js';
+import type { BackupPlan } from './plan-backup.js';
+import { planWithFreshStorages } from './plan-with-fresh-storages.js';
 
 /** qemu-img convert reads and writes so many clusters at once. */
 const COROUTINES = 8;
@@ -32,6 +34,7 @@ export class TakeBackupHandler implements OperationHandler {
     private readonly dataSource: DataSource,
     private readonly refresher: VmRefresher,
     private readonly settings: SettingsService,
+    private readonly storages: StoragesService,
     private readonly clock: Clock,
     handlers: OperationHandlers,
   ) {
@@ -57,7 +60,8 @@ export class TakeBackupHandler implements OperationHandler {
     const facts = await readPlanFacts(manager, this.settings, vm, backup);
     const refusal = backupRefusal(vm, facts.volumes, backup.quiesce);
     if (refusal !== undefined) throw refusal;
-    const plan = planBackup(facts);
+    const { settings, storages } = this;
+    const { plan } = await planWithFreshStorages({ manager, settings, storages }, vm, backup);
     const storage = await manager.findOneByOrFail(StorageEntity, { id: plan.storage.storageId });
     const freezeBudgetMs = (await this.settings.resolve('backup.freeze.budget', vm.zoneId)) * 1000;
     return {
@@ -72,11 +76,15 @@ export class TakeBackupHandler implements OperationHandler {
     const backup = await backupOf(manager, operation);
     if (outcome.state === 'Succeeded' && outcome.result?.kind === 'takeBackup') {
       await this.recordSuccess(manager, operation, vm, backup, outcome, outcome.result.value);
-    } else {
-      const atRest = outcome.outcome === 'AsBefore';
-      await this.recordFailure(manager, backup, outcome.error ?? unknownError(operation), outcome.warnings, !atRest);
+      await recordProtection(manager, vm, outcome.outcome, outcome.error, this.clock.now());
+      return;
     }
-    await recordProtection(manager, vm, outcome.outcome, outcome.error, this.clock.now());
+    const atRest = outcome.outcome === 'AsBefore';
+    const leftovers = !atRest || leftFolder(outcome);
+    await this.recordFailure(manager, backup, outcome.error ?? unknownError(operation), outcome.warnings, leftovers);
+    // A VM whose disks are at rest waits for the clean-up of the storage alone.
+    const pending = atRest && leftovers ? 'MergePending' : outcome.outcome;
+    await recordProtection(manager, vm, pending, outcome.error, this.clock.now());
   }
 
   async applyRefusal(manager: EntityManager, operation: OperationEntity, _vm: VmEntity, error: HoldfastError): Promise<void> {
@@ -221,6 +229,12 @@ export class TakeBackupHandler implements OperationHandler {
     if (leftovers) await manager.update(VolumeDeltaEntity, { backupId: backup.id }, { state: 'Leftover' });
     else await manager.delete(VolumeDeltaEntity, { backupId: backup.id });
   }
+}
+
+/** The agent had begun a folder on secondary, and could not take it away: the storage was full, hanging or gone. */
+function leftFolder(outcome: AgentOperation): boolean {
+  const state = (name: string): string | undefined => outcome.steps.find((step) => step.name === name)?.state;
+  return state('prepare') !== undefined && state('undo-discard-folder') !== 'Done';
 }
 
 function backupOf(manager: EntityManager, operation: OperationEntity): Promise<BackupEntity> {

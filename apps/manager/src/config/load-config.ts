@@ -4,7 +4,7 @@ import { parse } from 'yaml';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { managerConfigSchema, type ManagerConfig } from './manager-config.js';
 
-export const DEFAULT_CONFIG_FILE = '/etc/holdfast/manager.yaml';
+export const DEFAULT_CONFIG_FILE = '/etc/holdfast-manager/manager.yaml';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

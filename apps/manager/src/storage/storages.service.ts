@@ -18,6 +18,9 @@ import { isForeignKeyViolation, violatedUnique } from '../persistence/violations
 import { Clock } from '../platform/clock.js';
 import { storageAccess, storageView } from './storage-view.js';
 
+/** A storage that cannot be written and has less than this is full, not read-only. */
+const FULL_BELOW_BYTES = 1n << 20n;
+
 @Injectable()
 export class StoragesService {
   constructor(
@@ -148,6 +151,12 @@ export class StoragesService {
     }
   }
 
+  /** Looks at all storages of a zone at once: before a refusal that may rest on what was true a minute ago. */
+  async refreshZone(zoneId: string): Promise<void> {
+    const rows = await this.dataSource.manager.findBy(StorageEntity, { zoneId });
+    await Promise.all(rows.map((row) => this.refresh(row)));
+  }
+
   /** Gives an empty place its identity, or finds the one that is there: an agent says it when it is asked for another. */
   private async look(agent: AgentClient, input: CreateStorage, source: string): Promise<StorageFacts> {
     const access = { id: this.clock.newId(), name: input.name, type: input.type, source, options: input.options };
@@ -204,10 +213,15 @@ function cleanSource(input: CreateStorage): string {
 }
 
 function capacity(facts: StorageFacts, name: string): Pick<StorageEntity, 'totalBytes' | 'freeBytes' | 'problem'> {
-  const problem = facts.writable
-    ? null
-    : new HoldfastError('STORAGE_READ_ONLY', `The storage "${name}" cannot be written to. Remount it read-write.`, {
-        storageId: facts.storageId,
-      }).toData();
-  return { totalBytes: facts.totalBytes, freeBytes: facts.freeBytes, problem };
+  const fields = { storageId: facts.storageId };
+  let problem: HoldfastError | null = null;
+  if (!facts.writable && facts.freeBytes < FULL_BELOW_BYTES)
+    problem = new HoldfastError('STORAGE_FULL', `The storage "${name}" is full. Make room there.`, fields);
+  else if (!facts.writable)
+    problem = new HoldfastError(
+      'STORAGE_READ_ONLY',
+      `The storage "${name}" cannot be written to. Remount it read-write.`,
+      fields,
+    );
+  return { totalBytes: facts.totalBytes, freeBytes: facts.freeBytes, problem: problem?.toData() ?? null };
 }

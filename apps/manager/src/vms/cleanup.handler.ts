@@ -39,8 +39,8 @@ export class CleanupHandler implements OperationHandler {
     if (problem !== undefined) return { kind: 'wait', reason: problem.message };
     const vm = await this.refresher.refresh(known);
     if (vm.powerState === 'Gone') return this.withoutVm(input, vm);
-    // A definition that is out of step shows another chain than the one that is written to: nothing is merged by it.
-    const obstacle = vm.problems[0];
+    // A definition that drifted is its owner's to mend. libvirt out of step, or a lost QEMU, is what the agent mends first.
+    const obstacle = vm.problems.find(({ code }) => code === 'DEFINITION_DRIFT');
     if (obstacle !== undefined) throw HoldfastError.fromData({ ...obstacle, fields: { ...obstacle.fields, vmId: vm.id } });
 
     const plan = planCleanup({
