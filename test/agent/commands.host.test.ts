@@ -1,6 +1,7 @@
 /** The agent's commands on a real VM, without a manager: what is copied, what stays on primary, what a restore brings back. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
+import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { imagesEqual } from '../testbed/images.js';
 import { TestHost } from '../testbed/test-host.js';
@@ -64,6 +65,20 @@ async function backup(
     if (!same) throw new Error(`backup of ${target} differs from the disk at the freeze`);
   }
   return { id: request.backupId, result };
+}
+
+/** Damages a file without changing its size, or mends it again. The byte is in the data, not in the tables of the image. */
+async function flipByte(file: string): Promise<void> {
+  const handle = await open(file, 'r+');
+  try {
+    const { size } = await handle.stat();
+    const byte = Buffer.alloc(1);
+    await handle.read(byte, 0, 1, size - 4096);
+    byte[0] = (byte[0] ?? 0) ^ 0xff;
+    await handle.write(byte, 0, 1, size - 4096);
+  } finally {
+    await handle.close();
+  }
 }
 
 const depth = async (target: string): Promise<number> => (await vm.chain(target)).length;
@@ -132,6 +147,30 @@ describe('the commands of the agent on a real VM', () => {
     expect(await depth('vdb')).toBe(1);
     await vm.start();
     expect(await vm.digests('/mnt/vda/six', '/mnt/vdb/six')).toBeDefined();
+  });
+
+  it('refuses to restore a damaged backup, and leaves the VM as it was', async () => {
+    await vm.shutdown();
+    const before = { vda: await vm.currentFile('vda'), vdb: await vm.currentFile('vdb') };
+    const file = rig.file(full.id, keys.get('vda') ?? '');
+    const wish = [...keys].map(([target, key]) => ({
+      key,
+      target,
+      currentPath: target === 'vda' ? before.vda : before.vdb,
+      newPath: join(vm.dir, `${target}.damaged.qcow2`),
+    }));
+    await flipByte(file);
+    try {
+      // The damaged file is an ancestor: the backup that is restored is whole itself.
+      const end = await rig.end('RestoreBackup', rig.restoreRequest(second.id, wish));
+      expect(end).toMatchObject({ state: 'Failed', vmOutcome: 'AsBefore', error: { code: 'BACKUP_DAMAGED' } });
+      expect(end.error?.message).toContain(file);
+      expect({ vda: await vm.currentFile('vda'), vdb: await vm.currentFile('vdb') }).toEqual(before);
+      expect((await readdir(vm.dir)).filter((name) => name.includes('damaged'))).toEqual([]);
+    } finally {
+      await flipByte(file);
+    }
+    await vm.start();
   });
 
   it('restores a backup into new files with one define', async () => {
