@@ -11,7 +11,7 @@ import { waitForSuccess } from '../system/operations.js';
 import { SystemStack, type StackStorage } from '../system/system-stack.js';
 import type { TestVm } from '../testbed/test-vm.js';
 import { changeData, startBenchVm } from './bench-vm.js';
-import type { BenchOptions } from './options.js';
+import { copyMiB, type BenchOptions } from './options.js';
 import { settle } from './stopwatch.js';
 
 /** Seconds of one step, by its name. */
@@ -60,7 +60,7 @@ export class Holdfast {
 
   /** A quiesced backup, as the peer takes them. */
   async backup(type: Backup['type']): Promise<MeasuredBackup> {
-    await settle(await this.diskFiles());
+    await settle(await this.diskFiles(), copyMiB(this.options));
     const calledAt = Date.now();
     const started = await this.stack.startBackup(this.vm, { quiesce: 'require' });
     const ended = await waitForSuccess(this.stack.api, started.id);
@@ -88,7 +88,7 @@ export class Holdfast {
 
   /** Seconds from the call until the VM is defined on the restored disk. */
   async restore(backup: Backup, below: Backup): Promise<{ seconds: number; steps: StepSeconds }> {
-    await settle(this.backupChain(backup, below));
+    await settle(this.backupChain(backup, below), copyMiB(this.options));
     const calledAt = Date.now();
     const ended = await this.stack.restore(backup);
     return { seconds: secondsSince(calledAt, ended.finishedAt), steps: stepSeconds(ended) };

@@ -8,7 +8,7 @@ import { longestGap, startWriting } from './guest-writer.js';
 import { Holdfast, type StepSeconds } from './holdfast.js';
 import { memoryUse, peakMemory, type MemoryUse } from './memory.js';
 import { makeMixedDisk } from './mixed-disk.js';
-import type { BenchOptions } from './options.js';
+import { copyMiB, type BenchOptions } from './options.js';
 import { Peer } from './peer.js';
 import type { Case } from './report.js';
 import { timed } from './stopwatch.js';
@@ -98,7 +98,7 @@ class Measurement {
       );
 
     const disk = await holdfast.diskFiles();
-    const fullFloor = keep(this.full.floor, await timed(disk, () => floor.full(disk[0] ?? '')));
+    const fullFloor = keep(this.full.floor, await this.timed(disk, () => floor.full(disk[0] ?? '')));
     const first = await holdfast.backup('FULL');
     keep(this.full.holdfast, first.publishedSeconds);
     keep(this.ended.full, first.endedSeconds);
@@ -106,13 +106,13 @@ class Measurement {
     tell(this.full, [
       fullFloor,
       first.publishedSeconds,
-      keep(this.full.peer, await timed(await peer.diskFiles(), () => peer.full())),
+      keep(this.full.peer, await this.timed(await peer.diskFiles(), () => peer.full())),
     ]);
 
     const seed = `change ${run}`;
     await Promise.all([holdfast.change(seed), peer.change(seed)]);
     const changed = await holdfast.diskFiles();
-    const incrementalFloor = keep(this.incremental.floor, await timed(changed, () => floor.incremental(changed[0] ?? '')));
+    const incrementalFloor = keep(this.incremental.floor, await this.timed(changed, () => floor.incremental(changed[0] ?? '')));
     const second = await holdfast.backup('INCREMENTAL');
     keep(this.incremental.holdfast, second.publishedSeconds);
     keep(this.ended.incremental, second.endedSeconds);
@@ -120,24 +120,28 @@ class Measurement {
     tell(this.incremental, [
       incrementalFloor,
       second.publishedSeconds,
-      keep(this.incremental.peer, await timed(await peer.diskFiles(), () => peer.incremental())),
+      keep(this.incremental.peer, await this.timed(await peer.diskFiles(), () => peer.incremental())),
     ]);
     for (const { backup } of [first, second]) keep(this.freeze.reportedMs, backup.frozenMs ?? 0);
 
     await Promise.all([holdfast.stopVm(), peer.stopVm()]);
     await floor.clear();
     const chain = holdfast.backupChain(second.backup, first.backup);
-    const restoreFloor = keep(this.restore.floor, await timed(chain, () => floor.restore(chain)));
+    const restoreFloor = keep(this.restore.floor, await this.timed(chain, () => floor.restore(chain)));
     const restored = await holdfast.restore(second.backup, first.backup);
     keep(this.restore.holdfast, restored.seconds);
     keep(this.steps.restore, restored.steps);
     tell(this.restore, [
       restoreFloor,
       restored.seconds,
-      keep(this.restore.peer, await timed(await peer.backupFiles(), () => peer.restore())),
+      keep(this.restore.peer, await this.timed(await peer.backupFiles(), () => peer.restore())),
     ]);
     await floor.clear();
     await Promise.all([holdfast.nextRun(), peer.nextRun()]);
+  }
+
+  private timed(inputs: readonly string[], work: () => Promise<unknown>): Promise<number> {
+    return timed(inputs, copyMiB(this.options), work);
   }
 
   /** Backups beside a guest that writes all the time; these are not compared with anything. */

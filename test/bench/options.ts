@@ -35,3 +35,8 @@ export function benchOptions(env: Readonly<Record<string, string | undefined>>, 
   const json = env['JSON'] ?? '';
   return json === '' ? options : { ...options, jsonFile: join(json.startsWith('/') ? '' : cwd, json) };
 }
+
+/** MiB of memory that a copy of all data needs. */
+export function copyMiB(options: BenchOptions): number {
+  return Math.ceil(options.dataGiB * 1024 * 1.25);
+}
