@@ -22,7 +22,7 @@ export const crashRows: AnyRowGroup = {
       const began = performance.now();
       const failures = await sweepCrashCases(wish);
       const seconds = (performance.now() - began) / 1000;
-      report({ id, title, seconds, ...(failures.length === 0 ? {} : { error: new CrashFailures(failures) }) });
+      await report({ id, title, seconds, ...(failures.length === 0 ? {} : { error: new CrashFailures(failures) }) });
     }
   },
 };
