@@ -43,6 +43,8 @@ export interface RunningAgent {
 
 /** Starts the agent of this host. CONFIGURATION_INVALID when it cannot. */
 export async function runAgent(configFile: string): Promise<RunningAgent> {
+  // Disks, backups and journals are nobody else's business; children inherit it.
+  process.umask(0o077);
   const config = await readAgentConfig(configFile);
   const certificates = await readHostCertificates(config.certificatesDir);
   const log = winstonLog(config.logLevel, config.logFormat);
