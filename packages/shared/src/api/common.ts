@@ -52,6 +52,9 @@ export const problemSchema = z.object({
   code: errorCodeSchema,
   retryable: z.boolean(),
   fields: z.record(z.string(), z.string()),
-  issues: z.array(z.object({ path: z.string(), message: z.string() })).optional().describe('Each wrong input field'),
+  issues: z
+    .array(z.object({ path: z.string(), message: z.string() }))
+    .optional()
+    .describe('Each wrong input field'),
 });
 export type Problem = z.infer<typeof problemSchema>;

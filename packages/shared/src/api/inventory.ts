@@ -1,6 +1,14 @@
 /** Zones, hosts, VMs and volumes as the public API shows them. */
 import { z } from 'zod';
-import { accountIdSchema, backupIdSchema, hostIdSchema, offeringIdSchema, volumeIdSchema, vmIdSchema, zoneIdSchema } from '../ids/ids.js';
+import {
+  accountIdSchema,
+  backupIdSchema,
+  hostIdSchema,
+  offeringIdSchema,
+  volumeIdSchema,
+  vmIdSchema,
+  zoneIdSchema,
+} from '../ids/ids.js';
 import { bytesSchema } from '../units/bytes.js';
 import { errorDataSchema, nameSchema, pageQuerySchema, timeSchema } from './common.js';
 
@@ -33,7 +41,12 @@ export type ListHosts = z.infer<typeof listHostsSchema>;
 
 export const createJoinTokenSchema = z.object({
   zoneId: zoneIdSchema,
-  validSeconds: z.number().int().min(1).max(7 * 86400).default(3600),
+  validSeconds: z
+    .number()
+    .int()
+    .min(1)
+    .max(7 * 86400)
+    .default(3600),
 });
 export type CreateJoinToken = z.infer<typeof createJoinTokenSchema>;
 export const joinTokenSchema = z.object({
@@ -79,7 +92,10 @@ export const listVmsSchema = pageQuerySchema.extend({
   name: z.string().optional(),
 });
 export type ListVms = z.infer<typeof listVmsSchema>;
-export const updateVmSchema = z.object({ accountId: accountIdSchema.nullable().optional(), settings: z.record(z.string(), z.string()).optional() });
+export const updateVmSchema = z.object({
+  accountId: accountIdSchema.nullable().optional(),
+  settings: z.record(z.string(), z.string()).optional(),
+});
 export type UpdateVm = z.infer<typeof updateVmSchema>;
 
 export const layerSchema = z.object({

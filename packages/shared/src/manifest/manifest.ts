@@ -17,7 +17,10 @@ export const manifestVolumeSchema = z.object({
   parentFile: z.string().optional().describe('Relative backing name, ../<parent backup id>/<key>.qcow2; absent for a full copy'),
   format: z.literal('qcow2'),
   sourceFormat: z.enum(['qcow2', 'raw']).describe('Format of the volume on primary'),
-  digest: z.string().regex(/^blake3:[0-9a-f]{64}$/).describe('Of the whole file'),
+  digest: z
+    .string()
+    .regex(/^blake3:[0-9a-f]{64}$/)
+    .describe('Of the whole file'),
 });
 
 export const manifestSchema = z.object({
