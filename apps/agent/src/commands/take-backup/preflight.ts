@@ -42,8 +42,13 @@ export interface Preflight {
   readonly warnings: string[];
 }
 
-/** The whole look. Throws the first thing that is wrong, named, with the way out. */
-export async function preflight(ports: CommandPorts, request: TakeBackupRequest, domain: ObservedDomain): Promise<Preflight> {
+/** The whole look. `usedByOthers`: every file that other VMs refer to. Throws the first thing that is wrong, named, with the way out. */
+export async function preflight(
+  ports: CommandPorts,
+  request: TakeBackupRequest,
+  domain: ObservedDomain,
+  usedByOthers: ReadonlySet<string>,
+): Promise<Preflight> {
   const problem = domain.problems[0];
   if (problem) throw HoldfastError.fromData(problem);
   if (domain.state === 'other') {
@@ -55,7 +60,7 @@ export async function preflight(ports: CommandPorts, request: TakeBackupRequest,
   }
   checkDisks(request, domain);
   const volumes = request.volumes.map((volume) => planVolume(request, volume, domain));
-  await checkPaths(ports, request, volumes);
+  await checkPaths(ports, request, volumes, usedByOthers);
   await checkPrimarySpace(ports, request);
   const quiesce = await decideFreeze(ports, request, domain);
   return { volumes, running: domain.state !== 'shut-off', nvramPath: domain.nvramPath, ...quiesce };
@@ -133,8 +138,12 @@ function layersToCopy(
   return disk.layers.slice(0, index + 1);
 }
 
-async function checkPaths(ports: CommandPorts, request: TakeBackupRequest, volumes: readonly PlannedVolume[]): Promise<void> {
-  const others = await ports.hypervisor.pathsInUseByOthers(request.header.vmUuid);
+async function checkPaths(
+  ports: CommandPorts,
+  request: TakeBackupRequest,
+  volumes: readonly PlannedVolume[],
+  usedByOthers: ReadonlySet<string>,
+): Promise<void> {
   for (const [index, volume] of request.volumes.entries()) {
     if ((await ports.files.stat(volume.newDeltaPath)) !== undefined) {
       throw new HoldfastError('PLAN_OUTDATED', `The new delta ${volume.newDeltaPath} exists already.`, {
@@ -146,7 +155,7 @@ async function checkPaths(ports: CommandPorts, request: TakeBackupRequest, volum
     const before = volumes[index]?.before.map((layer) => layer.path) ?? [];
     for (const path of volume.mergeDeltaPaths) {
       const below = path === volume.newDeltaPath ? before[0] : before[before.indexOf(path) + 1];
-      const shared = [path, below].find((candidate) => candidate !== undefined && others.has(candidate));
+      const shared = [path, below].find((candidate) => candidate !== undefined && usedByOthers.has(candidate));
       if (shared !== undefined) {
         throw new HoldfastError(
           'FILE_IN_USE',

@@ -16,7 +16,7 @@ import type { TakeBackupRequest, TakeBackupResult, TakeBackupVolume } from '../r
 import { mergeDeltas } from '../merge/merge-deltas.js';
 import { bigintJson } from '../shared/bigint-json.js';
 import { explainStorageFailure } from '../shared/explain-storage-failure.js';
-import { chainPaths, diskOf, observeExisting } from '../shared/observe-settled.js';
+import { chainPaths, diskOf, observeExisting, withHypervisor } from '../shared/observe-settled.js';
 import { together } from '../shared/together.js';
 import { copyVolume, type CopiedVolume } from './copy.js';
 import { takeMoment, type FreezeRecord } from './freeze.js';
@@ -42,7 +42,11 @@ async function run(ports: CommandPorts, request: TakeBackupRequest, context: Ste
   const { vmUuid, operationId } = request.header;
   const plan = planJson.decode(
     await context.step('preflight', '', {}, async () => {
-      const found = await preflight(ports, request, await observeExisting(ports, vmUuid, context.log));
+      const [domain, usedByOthers] = await Promise.all([
+        observeExisting(ports, vmUuid, context.log),
+        withHypervisor(ports, () => ports.hypervisor.pathsInUseByOthers(vmUuid)),
+      ]);
+      const found = await preflight(ports, request, domain, usedByOthers);
       found.warnings.forEach((warning) => context.warn(warning));
       return planJson.encode(found);
     }),
