@@ -28,6 +28,11 @@ export class ChildTargetFiles implements TargetFiles {
     return this.facts(path);
   }
 
+  async isWritable(path: string): Promise<boolean> {
+    await this.check(path);
+    return (await this.run('test', ['-w', path])).exitCode === 0;
+  }
+
   async list(path: string): Promise<string[] | undefined> {
     await this.check(path);
     const names = await this.names(path);

@@ -22,7 +22,7 @@ interface Lease {
   readonly operations: readonly string[];
 }
 
-/** A storage that cannot be written and has less than this is full, not read-only. */
+/** A storage that has less than this is full. */
 const FULL_BELOW_BYTES = 1024n * 1024n;
 
 export interface LeasesOptions {
@@ -112,7 +112,7 @@ export class MountedStorageLeases implements StorageLeases {
           storageId: identity.storageId,
           formatVersion: identity.formatVersion,
           ...space,
-          writable: await this.isWritable(root),
+          writable: await this.options.files.isWritable(root),
         };
       } finally {
         await this.drop(storage.id, visitor);
@@ -158,7 +158,6 @@ export class MountedStorageLeases implements StorageLeases {
   }
 
   private async proveWritable(storage: StorageSpec, root: string): Promise<void> {
-    if (await this.isWritable(root)) return;
     const { freeBytes } = await this.options.files.space(root);
     if (freeBytes < FULL_BELOW_BYTES) {
       throw new HoldfastError('STORAGE_FULL', `Storage "${storage.name}" at ${root} has ${freeBytes} bytes left; make room.`, {
@@ -166,27 +165,15 @@ export class MountedStorageLeases implements StorageLeases {
         path: root,
       });
     }
+    if (await this.options.files.isWritable(root)) return;
     throw new HoldfastError(
       'STORAGE_READ_ONLY',
-      `Storage "${storage.name}" at ${root} cannot be written; mount it writable, make room, or repair it.`,
+      `Storage "${storage.name}" at ${root} cannot be written; mount it writable or repair it.`,
       {
         storageId: storage.id,
         path: root,
       },
     );
-  }
-
-  private async isWritable(root: string): Promise<boolean> {
-    const probe = join(root, `probe-${randomUUID()}${PARTIAL_SUFFIX}`);
-    try {
-      await this.options.files.writeText(probe, 'probe\n');
-      return true;
-    } catch (thrown) {
-      if (thrown instanceof HoldfastError && thrown.code === 'STORAGE_HANGING') throw thrown;
-      return false;
-    } finally {
-      await this.options.files.remove(probe).catch(() => undefined);
-    }
   }
 
   private async initialise(storage: StorageSpec, root: string): Promise<void> {

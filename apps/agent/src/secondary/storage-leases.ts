@@ -13,7 +13,7 @@ export interface OpenStorage {
 export interface StorageLeases {
   /**
    * Mounts if needed and proves identity: holdfast.json with exactly this id.
-   * STORAGE_MISSING, STORAGE_NOT_OURS, STORAGE_HANGING, STORAGE_READ_ONLY (only with `write`, proven by a probe write).
+   * STORAGE_MISSING, STORAGE_NOT_OURS, STORAGE_HANGING, STORAGE_READ_ONLY (only with `write`).
    */
   acquire(storage: StorageSpec, operationId: string, access: 'read' | 'write'): Promise<OpenStorage>;
   /** Drops the lease; unmounts when it was the last. Never throws for a busy or hung mount: it is tried again later. */

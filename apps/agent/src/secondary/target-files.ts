@@ -14,6 +14,8 @@ export interface FileFacts {
 export interface TargetFiles {
   /** Undefined when it does not exist. */
   stat(path: string): Promise<FileFacts | undefined>;
+  /** True when the kernel would let this process write there (mount and permissions, not space). Writes nothing: a death leaves nothing. */
+  isWritable(path: string): Promise<boolean>;
   /** Names in a directory, sorted; undefined when it does not exist. */
   list(path: string): Promise<string[] | undefined>;
   /** Small text files only (≤ 1 MiB). Undefined when it does not exist. */

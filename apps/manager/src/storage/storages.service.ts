@@ -18,7 +18,7 @@ import { isForeignKeyViolation, violatedUnique } from '../persistence/violations
 import { Clock } from '../platform/clock.js';
 import { storageAccess, storageView } from './storage-view.js';
 
-/** A storage that cannot be written and has less than this is full, not read-only. */
+/** A storage that has less than this is full. */
 const FULL_BELOW_BYTES = 1n << 20n;
 
 @Injectable()
@@ -215,7 +215,7 @@ function cleanSource(input: CreateStorage): string {
 function capacity(facts: StorageFacts, name: string): Pick<StorageEntity, 'totalBytes' | 'freeBytes' | 'problem'> {
   const fields = { storageId: facts.storageId };
   let problem: HoldfastError | null = null;
-  if (!facts.writable && facts.freeBytes < FULL_BELOW_BYTES)
+  if (facts.freeBytes < FULL_BELOW_BYTES)
     problem = new HoldfastError('STORAGE_FULL', `The storage "${name}" is full. Make room there.`, fields);
   else if (!facts.writable)
     problem = new HoldfastError(

@@ -52,22 +52,13 @@ export async function explainStorageFailure(
         { cause: error },
       );
     }
-    const probe = `${place.path}/.holdfast-write-probe-${process.pid}.partial`;
-    try {
-      await ports.files.writeText(probe, '');
-    } catch (probeFailure) {
-      if (HoldfastError.from(probeFailure).code === 'TIMED_OUT') throw probeFailure;
-      return new HoldfastError(
-        'STORAGE_READ_ONLY',
-        `${what} cannot be written. Mount it writable or mend its permissions, then try again.`,
-        fields,
-        {
-          cause: error,
-        },
-      );
-    }
-    await ports.files.remove(probe);
-    return error;
+    if (await ports.files.isWritable(place.path)) return error;
+    return new HoldfastError(
+      'STORAGE_READ_ONLY',
+      `${what} cannot be written. Mount it writable or mend its permissions, then try again.`,
+      fields,
+      { cause: error },
+    );
   } catch (lookFailure) {
     const code = HoldfastError.from(lookFailure).code;
     if (code === 'TIMED_OUT' || code === 'STORAGE_HANGING') {

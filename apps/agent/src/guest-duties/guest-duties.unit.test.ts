@@ -1,0 +1,132 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ObservedDomain, PowerState } from '@holdfast/shared/chain/observed-domain.js';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import { systemClock, type Clock } from '../clock/clock.js';
+import { silentLog } from '../logging/silent-log.js';
+import { GuestDuties } from './guest-duties.js';
+
+const vm = '6a9a1a5e-0000-4000-8000-000000000001';
+const dirs: string[] = [];
+const opened: GuestDuties[] = [];
+
+afterEach(async () => {
+  for (const owed of opened.splice(0)) await owed.close();
+  for (const dir of dirs.splice(0)) await rm(dir, { recursive: true, force: true });
+});
+
+/** A guest that can be frozen and paused, and whose agent and libvirt can be away. */
+class Guest {
+  frozen = false;
+  state: PowerState = 'running';
+  agentAnswers = true;
+  libvirtAnswers = true;
+  orphaned = false;
+  tended = 0;
+
+  async freezeStatus(): Promise<'frozen' | 'thawed'> {
+    this.needLibvirt();
+    if (!this.agentAnswers || this.state !== 'running') throw new HoldfastError('TOOL_FAILED', 'no answer');
+    return this.frozen ? 'frozen' : 'thawed';
+  }
+  async thaw(): Promise<void> {
+    await this.freezeStatus();
+    this.frozen = false;
+  }
+  async resume(): Promise<void> {
+    this.needLibvirt();
+    this.state = 'running';
+  }
+  async tendOrphan(): Promise<void> {
+    this.tended += 1;
+    this.orphaned = false;
+    this.state = 'running';
+  }
+  async observe(): Promise<ObservedDomain | undefined> {
+    this.needLibvirt();
+    const problems = this.orphaned ? [{ code: 'ORPHANED_QEMU' as const, message: 'lost', fields: {} }] : [];
+    return { state: this.state, problems } as unknown as ObservedDomain;
+  }
+  private needLibvirt(): void {
+    if (!this.libvirtAnswers) throw new HoldfastError('HYPERVISOR_UNAVAILABLE', 'libvirtd is away');
+  }
+}
+
+/** Waits a fiftieth of what is asked for. */
+const clock: Clock = { now: () => 0, sleep: (ms, signal) => systemClock.sleep(ms / 50, signal) };
+const patience = (): Promise<void> => systemClock.sleep(100);
+
+async function duties(guest: Guest, dir?: string): Promise<{ duties: GuestDuties; dir: string }> {
+  const folder = dir ?? (await mkdtemp(join(tmpdir(), 'duties-')));
+  if (dir === undefined) dirs.push(folder);
+  const made = new GuestDuties({ dir: folder, hypervisor: guest, clock, log: silentLog });
+  opened.push(made);
+  return { duties: made, dir: folder };
+}
+
+describe('duties to guests', () => {
+  it('thaws, and forgets the duty only when the guest says thawed', async () => {
+    const guest = new Guest();
+    const { duties: owed, dir } = await duties(guest);
+    await owed.owe(vm, 'thaw');
+    guest.frozen = true;
+    guest.agentAnswers = false;
+    const done = owed.relieve(vm);
+    await patience();
+    expect(await readdir(dir)).toEqual([`${vm}.thaw.duty`]);
+    guest.agentAnswers = true;
+    await done;
+    await patience();
+    expect(guest.frozen).toBe(false);
+    expect(await readdir(dir)).toEqual([]);
+  });
+
+  it('goes on after a death with what an earlier life owed', async () => {
+    const guest = new Guest();
+    const first = await duties(guest);
+    await first.duties.owe(vm, 'thaw');
+    await first.duties.owe(vm, 'resume');
+    guest.frozen = true;
+    guest.state = 'paused';
+    guest.libvirtAnswers = false;
+    const second = await duties(guest, first.dir);
+    await second.duties.relieveAll();
+    await patience();
+    guest.libvirtAnswers = true;
+    await patience();
+    expect(guest).toMatchObject({ frozen: false, state: 'running' });
+    expect(await readdir(first.dir)).toEqual([]);
+  });
+
+  it('owes nothing to a guest that is off', async () => {
+    const guest = new Guest();
+    const { duties: owed, dir } = await duties(guest);
+    await owed.owe(vm, 'thaw');
+    await owed.owe(vm, 'resume');
+    guest.state = 'shut-off';
+    expect(await owed.fulfil(vm, 'thaw', 60_000)).toBe(true);
+    expect(await owed.fulfil(vm, 'resume', 60_000)).toBe(true);
+    expect(guest.state).toBe('shut-off');
+    expect(await readdir(dir)).toEqual([]);
+  });
+
+  it('tends a QEMU that libvirt has forgotten while it was suspended', async () => {
+    const guest = new Guest();
+    const { duties: owed } = await duties(guest);
+    await owed.owe(vm, 'resume');
+    guest.state = 'paused';
+    guest.orphaned = true;
+    expect(await owed.fulfil(vm, 'resume', 60_000)).toBe(true);
+    expect(guest.tended).toBe(1);
+  });
+
+  it('touches no guest to which nothing is owed', async () => {
+    const guest = new Guest();
+    const { duties: owed } = await duties(guest);
+    guest.state = 'paused';
+    expect(await owed.fulfil(vm, 'resume', 60_000)).toBe(true);
+    expect(guest.state).toBe('paused');
+  });
+});
