@@ -20,7 +20,7 @@ export async function conditionLines(
     `programs: QEMU ${qemu}, libvirt ${libvirt}, ${b3sum}, virtnbdbackup ${peerVersion}, Node ${process.version}`,
     `disk: ${options.sizeGiB} GiB qcow2 with ext4; ${random} MiB that do not compress, ${text} MiB text, ${pieces} MiB in pieces between holes`,
     `change before each incremental backup: ${options.changeMiB} MiB overwritten in place, spread over the disk`,
-    'before each measurement: everything written out, and all files that it reads are in the page cache, as much free memory as it needs was just in use; one run is not counted',
+    'before each measurement: everything written out, and all files that it reads are in the page cache, as much memory as it needs was just given back; one run is not counted',
     'guests run without hardware virtualisation, idle while measured; backups of Holdfast and of the peer freeze the guest',
     `load of the machine (1, 5, 15 minutes): before ${load(loadBefore)}, after ${load(loadavg())}`,
   ];

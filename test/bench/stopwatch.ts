@@ -1,20 +1,22 @@
 /** Taking time, on equal terms: before each measured piece of work nothing waits to be written to the disk. */
 import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { runPath } from '../testbed/work-dir.js';
 import { run, commandError, tryRun } from '../testbed/command.js';
 
 /** Hang guard only: no measurement decides anything. */
 export const longMs = 3_600_000;
 
-const touchFile = '/dev/shm/holdfast-bench-touch';
-
 /**
  * The same start for everybody: nothing waits to be written, so that nobody pays for what another has written; the files that
- * will be read are in the page cache; and `touchMiB` of free memory have just been in use. The last matters on a virtual
- * machine, whose host takes free memory away and gives it back page by page, at several times the cost of the work itself.
+ * will be read are in the page cache; and `touchMiB` of the memory that new files get have just been given back. The last matters
+ * on a virtual machine, whose host backs memory page by page when it is first used: whoever got fresh memory needed four
+ * times the processor time for the same copy. Memory that was used by anything but a file there is not what a new file gets.
  */
 export async function settle(inputs: readonly string[], touchMiB: number): Promise<void> {
   await run(['sync'], { timeoutMs: longMs });
   for (const file of inputs) await runLong(['dd', `if=${file}`, 'of=/dev/null', 'bs=4M', 'status=none']);
+  const touchFile = join(runPath('bench-files'), 'touch');
   try {
     await runLong(['dd', 'if=/dev/zero', `of=${touchFile}`, 'bs=1M', `count=${await affordable(touchMiB)}`, 'status=none']);
   } finally {
