@@ -1,8 +1,9 @@
 /** The agent's commands on a real VM, without a manager: what is copied, what stays on primary, what a restore brings back. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
-import { open, readdir } from 'node:fs/promises';
+import { open, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { RestoreBackupRequest } from '../../apps/agent/src/commands/requests.js';
 import { imagesEqual } from '../testbed/images.js';
 import { TestHost } from '../testbed/test-host.js';
 import { TestVm } from '../testbed/test-vm.js';
@@ -192,5 +193,33 @@ describe('the commands of the agent on a real VM', () => {
     }
     await vm.start();
     await expect(vm.readFile('/mnt/vda/four')).rejects.toThrow();
+  });
+
+  it('brings a VM back that is gone, with its NVRAM', async () => {
+    await vm.shutdown();
+    const nvram = join(vm.dir, 'nvram file.fd');
+    await writeFile(nvram, 'variables of the firmware');
+    const definition = join(host.dir, 'with-nvram.xml');
+    const xml = await vm.xml('inactive');
+    await writeFile(
+      definition,
+      xml.replace(
+        '</type>',
+        `</type><loader readonly='yes' type='pflash'>/usr/share/firmware.fd</loader><nvram>${nvram}</nvram>`,
+      ),
+    );
+    await host.virsh('define', definition);
+    const content = await reference();
+    const taken = await backup(undefined, content);
+    await host.virsh('undefine', vm.uuid, '--keep-nvram');
+    await rm(nvram);
+    const wish = [...keys].map(([target, key]) => ({ key, target, newPath: join(vm.dir, `${target}.back.qcow2`) }));
+    const request: RestoreBackupRequest = { ...rig.restoreRequest(taken.id, wish), defineMissingAs: 'back again' };
+    await rig.run('RestoreBackup', request);
+    expect(await readFile(nvram, 'utf8')).toBe('variables of the firmware');
+    expect((await host.virsh('domname', vm.uuid)).trim()).toBe('back again');
+    for (const target of keys.keys()) {
+      expect(await imagesEqual(await vm.currentFile(target), 'qcow2', content.get(target) ?? '', 'raw')).toBe(true);
+    }
   });
 });

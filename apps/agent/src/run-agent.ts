@@ -51,7 +51,7 @@ export async function runAgent(configFile: string): Promise<RunningAgent> {
   const agentVersion = await readVersion();
   const clock = systemClock;
   const tools = new ExecaToolRunner(log);
-  const roots = new KnownRoots(config.primaryPools);
+  const roots = new KnownRoots([...config.primaryPools, join(config.libvirtLibDir, 'qemu', 'nvram')]);
   const files = new ChildTargetFiles(tools, roots);
   const images = new QemuImgTool({ tools, log });
   const hypervisor = new VirshHypervisor({

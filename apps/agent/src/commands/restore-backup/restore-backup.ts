@@ -6,16 +6,18 @@
  *
  * Invariants: no existing file is written, renamed or deleted; until the define the VM is as before, after it as restored.
  */
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
-import { PARTIAL_SUFFIX } from '@holdfast/shared/manifest/paths.js';
+import { PARTIAL_SUFFIX, backupFolder } from '@holdfast/shared/manifest/paths.js';
 import { formatBytes } from '@holdfast/shared/units/bytes.js';
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import type { Command, Outcome, StepContext, VmOutcomeName } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import type { RestoreBackupRequest, RestoreBackupResult } from '../requests.js';
 import { mergeDeltas } from '../merge/merge-deltas.js';
+import { readDomain } from '../../hypervisor/domain-facts.js';
 import { bigintJson } from '../shared/bigint-json.js';
+import { copyWhole } from '../shared/copy-whole.js';
 import { chainPaths, observeSettled, withHypervisor } from '../shared/observe-settled.js';
 import { readBackup, type ReadBackup } from '../shared/read-backup.js';
 import { together } from '../shared/together.js';
@@ -139,9 +141,28 @@ async function restoreAndSwitch(ports: CommandPorts, request: RestoreBackupReque
     if (HoldfastError.from(thrown).code === 'NOT_FOUND') return undefined;
     throw thrown;
   });
+  if (oldXml === undefined) await restoreNvram(ports, request, context, backup, root);
   const wish = { newXml: restoredXml(request, backup, oldXml), ...(oldXml === undefined ? {} : { oldXml }) };
   await context.step('switch', '', wish, async (intent) => {
     await switchDefinition(ports, request, context, { oldXml: intent.oldXml, newXml: intent.newXml });
+    return null;
+  });
+}
+
+/** A VM that is gone gets its NVRAM back with its definition; the NVRAM of one that exists is its own. */
+async function restoreNvram(
+  ports: CommandPorts,
+  request: RestoreBackupRequest,
+  context: StepContext,
+  backup: ReadBackup,
+  root: string,
+): Promise<void> {
+  const { nvramFile } = backup.manifest;
+  const path = readDomain(backup.domainXml).nvramPath;
+  if (nvramFile === undefined || path === undefined) return;
+  const from = join(root, backupFolder(request.header.vmUuid, request.backupId), nvramFile);
+  await context.step('restore-nvram', '', { from, path }, async (intent) => {
+    await copyWhole(ports, intent.from, intent.path);
     return null;
   });
 }

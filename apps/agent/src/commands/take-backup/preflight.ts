@@ -62,8 +62,20 @@ export async function preflight(
   const volumes = request.volumes.map((volume) => planVolume(request, volume, domain));
   await checkPaths(ports, request, volumes, usedByOthers);
   await checkPrimarySpace(ports, request);
-  const quiesce = await decideFreeze(ports, request, domain);
-  return { volumes, running: domain.state !== 'shut-off', nvramPath: domain.nvramPath, ...quiesce };
+  const nvram = await lookAtNvram(ports, domain);
+  const freeze = await decideFreeze(ports, request, domain);
+  const warnings = [...nvram.warnings, ...freeze.warnings];
+  return { volumes, running: domain.state !== 'shut-off', nvramPath: nvram.path, freeze: freeze.freeze, warnings };
+}
+
+/** A VM that was never started has no NVRAM file yet; one in a place that may not be touched is named before anything happens. */
+async function lookAtNvram(
+  ports: CommandPorts,
+  domain: ObservedDomain,
+): Promise<{ path: string | undefined; warnings: string[] }> {
+  const path = domain.nvramPath;
+  if (path === undefined || (await ports.files.stat(path)) !== undefined) return { path, warnings: [] };
+  return { path: undefined, warnings: [`VM ${domain.name} has no NVRAM file at ${path} yet, so the backup holds none.`] };
 }
 
 function checkDisks(request: TakeBackupRequest, domain: ObservedDomain): void {

@@ -19,6 +19,7 @@ import {
 import type { StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import type { TakeBackupRequest } from '../requests.js';
+import { copyWhole } from '../shared/copy-whole.js';
 import { explainStorageFailure } from '../shared/explain-storage-failure.js';
 import { together } from '../shared/together.js';
 import type { CopiedVolume } from './copy.js';
@@ -54,10 +55,7 @@ export async function publish(
         }),
         () => writeWhole(ports, join(folder, DOMAIN_XML_FILE), facts.moment.domainXml),
         async () => {
-          if (nvram === undefined) return;
-          await ports.files.copyFile(nvram, join(folder, NVRAM_FILE + PARTIAL_SUFFIX));
-          await ports.files.sync(join(folder, NVRAM_FILE + PARTIAL_SUFFIX));
-          await ports.files.rename(join(folder, NVRAM_FILE + PARTIAL_SUFFIX), join(folder, NVRAM_FILE));
+          if (nvram !== undefined) await copyWhole(ports, nvram, join(folder, NVRAM_FILE));
         },
       ]);
       await ports.files.sync(folder);
