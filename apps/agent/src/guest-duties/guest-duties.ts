@@ -130,7 +130,7 @@ export class GuestDuties {
     if (kind === 'thaw') {
       // A guest that is not running any more is not frozen either; asked only when the guest agent does not answer.
       try {
-        if ((await hypervisor.freezeStatus(vmUuid, CALL_MS)) === 'thawed') return true;
+        // Thawing a guest that is not frozen does nothing; what it says afterwards is what counts.
         await hypervisor.thaw(vmUuid, CALL_MS);
         return (await hypervisor.freezeStatus(vmUuid, CALL_MS)) === 'thawed';
       } catch (thrown) {

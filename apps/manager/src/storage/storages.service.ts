@@ -18,9 +18,6 @@ import { isForeignKeyViolation, violatedUnique } from '../persistence/violations
 import { Clock } from '../platform/clock.js';
 import { storageAccess, storageView } from './storage-view.js';
 
-/** A storage that has less than this is full. */
-const FULL_BELOW_BYTES = 1n << 20n;
-
 @Injectable()
 export class StoragesService {
   constructor(
@@ -213,15 +210,10 @@ function cleanSource(input: CreateStorage): string {
 }
 
 function capacity(facts: StorageFacts, name: string): Pick<StorageEntity, 'totalBytes' | 'freeBytes' | 'problem'> {
-  const fields = { storageId: facts.storageId };
-  let problem: HoldfastError | null = null;
-  if (facts.freeBytes < FULL_BELOW_BYTES)
-    problem = new HoldfastError('STORAGE_FULL', `The storage "${name}" is full. Make room there.`, fields);
-  else if (!facts.writable)
-    problem = new HoldfastError(
-      'STORAGE_READ_ONLY',
-      `The storage "${name}" cannot be written to. Remount it read-write.`,
-      fields,
-    );
-  return { totalBytes: facts.totalBytes, freeBytes: facts.freeBytes, problem: problem?.toData() ?? null };
+  const problem = facts.writable
+    ? null
+    : new HoldfastError('STORAGE_READ_ONLY', `The storage "${name}" cannot be written to. Remount it read-write.`, {
+        storageId: facts.storageId,
+      }).toData();
+  return { totalBytes: facts.totalBytes, freeBytes: facts.freeBytes, problem };
 }

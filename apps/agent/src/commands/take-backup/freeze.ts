@@ -29,6 +29,8 @@ export async function takeMoment(
   plan: Preflight,
 ): Promise<FreezeRecord & { quiesced: boolean; frozenMs: number }> {
   const { vmUuid } = request.header;
+  // Goes into the snapshot's intent: it must be of the time before, also in a later life, and is not fetched while frozen.
+  const domainXml = await withHypervisor(ports, () => ports.hypervisor.domainXml(vmUuid, 'persistent'));
   const froze = plan.freeze
     ? await context.step('freeze', '', { budgetMs: request.freezeBudgetMs }, (_intent, { repeated }) =>
         freeze(ports, request, repeated),
@@ -50,8 +52,6 @@ export async function takeMoment(
   }
   try {
     const targets = Object.fromEntries(request.volumes.map((volume) => [volume.target, volume.newDeltaPath]));
-    // Both go into the intent: what they say must be of the time before the snapshot, also in a later life.
-    const domainXml = await withHypervisor(ports, () => ports.hypervisor.domainXml(vmUuid, 'persistent'));
     const wish = { targets, frozen, domainXml, intendedAtUnixMs: ports.clock.now() };
     const record = await context.step('snapshot', '', wish, async (intent, { repeated }) => {
       if (repeated && intent.frozen) {
