@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that Holdfast's tools, tests and demo need, and only those that are missing.
-# Owns nothing else: no service is enabled, no configuration is changed. Safe to repeat.
+# Owns nothing else: no service is started, no configuration is changed. Safe to repeat.
 set -euo pipefail
 
 packages=(
   qemu-system-x86 qemu-utils qemu-block-extra          # QEMU, qemu-img, qemu-storage-daemon
   libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system libvirt-clients
   qemu-guest-agent busybox-static cpio kmod            # parts of the test guest
-  b3sum postgresql-15 e2fsprogs util-linux mount openssl ca-certificates
+  b3sum postgresql-15 e2fsprogs util-linux mount procps openssl ca-certificates
 )
 [ "${1:-}" = "--bench" ] && packages+=(virtnbdbackup) # only `make bench` compares against it
 
