@@ -21,7 +21,7 @@ import { copyWhole } from '../shared/copy-whole.js';
 import { chainPaths, observeSettled, withHypervisor } from '../shared/observe-settled.js';
 import { readBackup, type ReadBackup } from '../shared/read-backup.js';
 import { together } from '../shared/together.js';
-import { restoreVolume, verifyFile } from './restore-volume.js';
+import { findDamage, restoreVolume, verifyFile } from './restore-volume.js';
 import { absentIsEmpty, restoredXml, switchDefinition } from './switch-definition.js';
 
 const PRIMARY_SLACK_BYTES = 16n << 20n;
@@ -201,13 +201,23 @@ async function restoreAndVerify(
   root: string,
 ): Promise<void> {
   const read = new Map(request.volumes.flatMap((volume) => backup.files.get(volume.key) ?? []).map((file) => [file.path, file]));
-  await together(context.signal, [
+  const work = together(context.signal, [
     ...request.volumes.map(
       (volume) => (signal: AbortSignal) =>
         restoreVolume(ports, request, context, volume, backup.files.get(volume.key) ?? [], root, signal),
     ),
     ...[...read.values()].map((file) => (signal: AbortSignal) => verifyFile(ports, request, context, file, root, signal)),
   ]);
+  await work.catch(async (thrown: unknown) => {
+    // A tool that stumbles over a damaged file may be faster than its digest: the damage is what is said.
+    const error = HoldfastError.from(thrown);
+    if (error.code !== 'TOOL_FAILED') throw error;
+    for (const file of read.values()) {
+      const damage = await findDamage(ports, file);
+      if (damage !== undefined) throw damage;
+    }
+    throw error;
+  });
 }
 
 /** The VM keeps its old disks; the new files go, once nothing refers to them. */

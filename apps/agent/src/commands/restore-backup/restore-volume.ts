@@ -88,21 +88,29 @@ async function compareDigest(
     `${file.backupId}.${file.path.slice(file.path.lastIndexOf('/') + 1)}`,
     { path: file.path },
     async () => {
-      const digest = await ports.files.digest(file.path, { signal });
-      if (digest === file.digest) return null;
-      const message = `${file.path} is damaged: its digest is ${digest}, the manifest of backup ${file.backupId} says ${file.digest}.`;
-      if (!request.acceptDamaged) {
-        throw new HoldfastError(
-          'BACKUP_DAMAGED',
-          `${message} Nothing was replaced. Restore another backup, or accept the damage explicitly.`,
-          {
-            backupId: file.backupId,
-            path: file.path,
-          },
+      const damage = await findDamage(ports, file, signal);
+      if (damage !== undefined && !request.acceptDamaged) throw damage;
+      if (damage !== undefined)
+        context.warn(
+          `${file.path} is damaged (its digest is not that of its manifest) and was restored all the same, as wished.`,
         );
-      }
-      context.warn(`${message} Restored all the same, as wished.`);
       return null;
     },
+  );
+}
+
+/** BACKUP_DAMAGED when the file is not what its manifest says. Reads only. */
+export async function findDamage(
+  ports: Pick<CommandPorts, 'files'>,
+  file: BackupFile,
+  signal?: AbortSignal,
+): Promise<HoldfastError | undefined> {
+  const digest = await ports.files.digest(file.path, signal ? { signal } : {});
+  if (digest === file.digest) return undefined;
+  return new HoldfastError(
+    'BACKUP_DAMAGED',
+    `${file.path} is damaged: its digest is ${digest}, the manifest of backup ${file.backupId} says ${file.digest}. ` +
+      'No disk of the VM was touched because of it. Restore another backup, or accept the damage explicitly.',
+    { backupId: file.backupId, path: file.path },
   );
 }
