@@ -71,7 +71,7 @@ export class CommandRig {
       fencing: new FencingTokens(stateDir),
       commands: createCommands({
         ...{ hypervisor, images, files, storages, duties, clock },
-        ...{ primaryPools: [host.dir], hostname: host.name, agentVersion: 'test' },
+        ...{ hostname: host.name, agentVersion: 'test' },
       }),
       ...{
         maxConcurrentOperations: 0,

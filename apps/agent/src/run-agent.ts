@@ -72,7 +72,6 @@ export async function runAgent(configFile: string): Promise<RunningAgent> {
     storages,
     duties,
     clock,
-    primaryPools: config.primaryPools,
     hostname: hostname(),
     agentVersion,
   });

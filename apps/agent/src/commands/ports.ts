@@ -13,8 +13,6 @@ export interface CommandPorts {
   readonly storages: StorageLeases;
   readonly duties: GuestDuties;
   readonly clock: Clock;
-  /** Directories in which disks of VMs live; nothing outside is touched. */
-  readonly primaryPools: readonly string[];
   /** For manifests. */
   readonly hostname: string;
   readonly agentVersion: string;

@@ -66,7 +66,6 @@ export interface Hypervisor {
   blockJob(uuid: string, target: string): Promise<BlockJob | undefined>;
   /** Ends a ready active commit by switching to the lower layer. Call only while suspended and cur == end. */
   pivot(uuid: string, target: string): Promise<void>;
-  abortBlockJob(uuid: string, target: string): Promise<void>;
 
   /**
    * Mends HYPERVISOR_OUT_OF_STEP (finding A): QEMU writes to an overlay that libvirt does not know. First the persistent

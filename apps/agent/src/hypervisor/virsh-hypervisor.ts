@@ -157,10 +157,6 @@ export class VirshHypervisor implements Hypervisor {
     await this.onDomain(uuid, ['blockjob', '--path', target, '--pivot']);
   }
 
-  async abortBlockJob(uuid: string, target: string): Promise<void> {
-    await this.onDomain(uuid, ['blockjob', '--path', target, '--abort']);
-  }
-
   async bringQemuBackInStep(uuid: string): Promise<string[]> {
     const qmp = qmpThroughLibvirt(this.virsh, checked(uuid));
     const { reader, definitions } = this;

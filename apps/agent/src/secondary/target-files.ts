@@ -22,6 +22,7 @@ export interface TargetFiles {
   readText(path: string): Promise<string | undefined>;
   /** Creates or replaces; content and file are fsynced before it returns. Not atomic: write to a .partial name and rename. */
   writeText(path: string, text: string): Promise<void>;
+  /** The copy is fsynced before it returns. */
   copyFile(from: string, to: string): Promise<void>;
   makeDirectory(path: string): Promise<void>;
   /** fsync of one file or directory. */

@@ -14,7 +14,7 @@ import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import type { Command, Outcome, StepContext, VmOutcomeName } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import type { RestoreBackupRequest, RestoreBackupResult } from '../requests.js';
-import { mergeDeltas } from '../merge/merge-deltas.js';
+import { mergeOrPostpone } from '../merge/merge-or-postpone.js';
 import { readDomain } from '../../hypervisor/domain-facts.js';
 import { bigintJson } from '../shared/bigint-json.js';
 import { copyWhole } from '../shared/copy-whole.js';
@@ -49,17 +49,7 @@ async function run(
     await context.pointOfNoReturn();
   }
   await ports.storages.release(request.storage.id, operationId);
-  let pending = false;
-  for (const merge of request.mergeVolumes) {
-    try {
-      await mergeDeltas(ports, context, vmUuid, merge, '');
-    } catch (thrown) {
-      const error = HoldfastError.from(thrown);
-      if (error.code === 'HYPERVISOR_UNAVAILABLE') throw error;
-      pending = true;
-      context.warn(`The deltas of ${merge.target} are not merged yet: ${error.message}`);
-    }
-  }
+  const pending = await mergeOrPostpone(ports, context, vmUuid, request.mergeVolumes);
   const volumes = request.volumes.map(({ key, target, newPath }) => ({ key, target, newPath, oldPaths: old[key] ?? [] }));
   return { result: { volumes }, vmOutcome: pending ? 'MergePending' : 'AsAfter' };
 }

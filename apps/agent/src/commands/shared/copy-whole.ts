@@ -6,7 +6,6 @@ import type { CommandPorts } from '../ports.js';
 export async function copyWhole(ports: Pick<CommandPorts, 'files'>, from: string, to: string): Promise<boolean> {
   if ((await ports.files.stat(to)) !== undefined) return false;
   await ports.files.copyFile(from, to + PARTIAL_SUFFIX);
-  await ports.files.sync(to + PARTIAL_SUFFIX);
   await ports.files.rename(to + PARTIAL_SUFFIX, to);
   return true;
 }

@@ -13,7 +13,7 @@ import { MANIFEST_FILE, backupFolder } from '@holdfast/shared/manifest/paths.js'
 import type { Command, Outcome, StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import type { TakeBackupRequest, TakeBackupResult, TakeBackupVolume } from '../requests.js';
-import { mergeDeltas } from '../merge/merge-deltas.js';
+import { mergeOrPostpone } from '../merge/merge-or-postpone.js';
 import { bigintJson } from '../shared/bigint-json.js';
 import { explainStorageFailure } from '../shared/explain-storage-failure.js';
 import { chainPaths, diskOf, observeExisting, withHypervisor } from '../shared/observe-settled.js';
@@ -56,7 +56,9 @@ async function run(ports: CommandPorts, request: TakeBackupRequest, context: Ste
     await context.pointOfNoReturn();
   }
   await ports.storages.release(request.storage.id, operationId);
-  const pending = await mergeAll(ports, request, context);
+  // The backup is published: whatever happens to its merges, it stays.
+  const wishes = request.volumes.map((volume) => ({ ...volume, deltaPaths: volume.mergeDeltaPaths }));
+  const pending = await mergeOrPostpone(ports, context, vmUuid, wishes);
   return { result: await buildResult(ports, request, context, plan), vmOutcome: pending ? 'MergePending' : 'AsAfter' };
 }
 
@@ -121,23 +123,6 @@ async function copyAll(
     context.signal,
     plan.volumes.map((volume) => (signal) => copyVolume(ports, request, context, root, volume, signal)),
   );
-}
-
-/** True when something is left to merge later. The backup is published: whatever happens here, it stays. */
-async function mergeAll(ports: CommandPorts, request: TakeBackupRequest, context: StepContext): Promise<boolean> {
-  let pending = false;
-  // One after another: each pivot suspends the guest for a moment.
-  for (const volume of request.volumes) {
-    try {
-      await mergeDeltas(ports, context, request.header.vmUuid, { ...volume, deltaPaths: volume.mergeDeltaPaths }, '');
-    } catch (thrown) {
-      const error = HoldfastError.from(thrown);
-      if (error.code === 'HYPERVISOR_UNAVAILABLE') throw error;
-      pending = true;
-      context.warn(`The deltas of ${volume.target} are not merged yet: ${error.message}`);
-    }
-  }
-  return pending;
 }
 
 async function buildResult(

@@ -1,0 +1,27 @@
+/** Merging after the point of no return: the work stands, so a merge that fails is left for later. Owns what "later" means. */
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import type { StepContext } from '../../operations/command.js';
+import type { CommandPorts } from '../ports.js';
+import { mergeDeltas, type MergeWish } from './merge-deltas.js';
+
+/** Merges disk by disk. True when something is left to merge; a hypervisor that is away goes to the runner, which repeats. */
+export async function mergeOrPostpone(
+  ports: CommandPorts,
+  context: StepContext,
+  vmUuid: string,
+  wishes: readonly MergeWish[],
+): Promise<boolean> {
+  let pending = false;
+  // One after another: each pivot suspends the guest for a moment.
+  for (const wish of wishes) {
+    try {
+      await mergeDeltas(ports, context, vmUuid, wish, '');
+    } catch (thrown) {
+      const error = HoldfastError.from(thrown);
+      if (error.code === 'HYPERVISOR_UNAVAILABLE') throw error;
+      pending = true;
+      context.warn(`The deltas of ${wish.target} are not merged yet: ${error.message}`);
+    }
+  }
+  return pending;
+}
