@@ -135,6 +135,7 @@ export class CommandRig {
         ...{ key: keys.get(disk.target) ?? '', target: disk.target, activePath, newDeltaPath },
         ...(wish.isolated ? {} : { parentDeltaPath: before?.deltaPath, parentDeltaInode: before?.deltaInode }),
         mergeDeltaPaths: wish.isolated || wish.endOfChain ? [...merges, newDeltaPath] : merges,
+        pins: [],
       };
     });
     const incremental = parent !== undefined && wish.isolated !== true;

@@ -20,6 +20,21 @@ export interface TakeBackupVolume {
   readonly mergeDeltaPaths: readonly string[];
   /** Layers at and below this path are a template. */
   readonly templatePath?: string | undefined;
+  readonly pins: readonly PinnedLayer[];
+}
+
+/** The content of this layer, with what backs it, is the content of a VM snapshot and must stay. */
+export interface PinnedLayer {
+  readonly snapshotId: string;
+  readonly path: string;
+}
+
+/** What an operation changed on primary, for whoever keeps record of layers and snapshots. */
+export interface ChainChanges {
+  /** Layers of ours that are in no chain any more and whose files are gone. */
+  readonly removedPaths: readonly string[];
+  /** Snapshots whose content lies in another file now, because the layer that held it was merged down. */
+  readonly movedPins: readonly { readonly snapshotId: string; readonly target: string; readonly path: string }[];
 }
 
 export interface TakeBackupRequest {
@@ -71,7 +86,15 @@ export interface RestoreBackupVolume {
 
 export interface MergeVolume {
   readonly target: string;
+  /**
+   * Layers of ours that may go: each is merged into what is under it, or deleted when nothing lies on it and nothing needs
+   * it. One that a snapshot or a second child still needs stays.
+   */
   readonly deltaPaths: readonly string[];
+  /** VM snapshots whose content lies in layers of this volume, in its active chain or in a branch beside it. */
+  readonly pins: readonly PinnedLayer[];
+  /** Layers at and below this path are a template. */
+  readonly templatePath?: string | undefined;
 }
 
 export interface RestoreBackupRequest {

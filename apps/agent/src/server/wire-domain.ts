@@ -30,5 +30,6 @@ export function wireDomain(domain: ObservedDomain): Domain {
       refusal: disk.refusal && wireError(disk.refusal),
     })),
     problems: domain.problems.map(wireError),
+    snapshots: [],
   };
 }

@@ -43,7 +43,8 @@ const storage = z
     path: ['source'],
     message: 'must be an absolute path for type "dir"',
   });
-const mergeVolume = z.object({ target, deltaPaths: z.array(path) });
+const pins = z.array(z.object({ snapshotId: text.min(1, 'must not be empty'), path }));
+const mergeVolume = z.object({ target, deltaPaths: z.array(path), pins, templatePath: path.optional() });
 
 const takeBackup = z
   .object({
@@ -69,6 +70,7 @@ const takeBackup = z
             parentDeltaInode: z.bigint().positive().optional(),
             mergeDeltaPaths: z.array(path),
             templatePath: path.optional(),
+            pins,
           })
           .refine((volume) => (volume.parentDeltaPath === undefined) === (volume.parentDeltaInode === undefined), {
             path: ['parentDeltaInode'],
@@ -139,13 +141,18 @@ export function restoreBackupRequest(request: wire.RestoreBackupRequest): Restor
       currentPath: optional(volume.currentPath),
       templatePath: optional(volume.templatePath),
     })),
+    mergeVolumes: request.mergeVolumes.map(mergeVolumeOf),
     coroutines: request.coroutines || 1,
     defineMissingAs: optional(request.defineMissingAs),
   });
 }
 
 export function cleanupBackupErrorRequest(request: wire.CleanupBackupErrorRequest): CleanupBackupErrorRequest {
-  return check(cleanupBackupError, { ...request, header: headerOf(request.header) });
+  return check(cleanupBackupError, {
+    ...request,
+    header: headerOf(request.header),
+    volumes: request.volumes.map(mergeVolumeOf),
+  });
 }
 
 export function releaseFilesRequest(request: wire.ReleaseFilesRequest): ReleaseFilesRequest {
@@ -182,6 +189,10 @@ const QUIESCE: Record<Quiesce, 'no' | 'try' | 'require' | undefined> = {
 /** Operation id and VM are compared as text: one form of them. */
 function headerOf(value: OperationHeader | undefined): OperationHeader | undefined {
   return value && { ...value, operationId: value.operationId.toLowerCase(), vmUuid: value.vmUuid.toLowerCase() };
+}
+
+function mergeVolumeOf(volume: wire.MergeVolume) {
+  return { ...volume, templatePath: optional(volume.templatePath) };
 }
 
 /** On the wire an absent text is empty. */

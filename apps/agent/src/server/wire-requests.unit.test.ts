@@ -33,6 +33,7 @@ const volume = {
   parentDeltaInode: 0n,
   mergeDeltaPaths: [],
   templatePath: '',
+  pins: [],
 };
 const request = TakeBackupRequest.fromPartial({
   header,

@@ -75,6 +75,15 @@ export interface TakenBackup {
   readonly frozenMs: number;
   readonly frozenAtUnixMs: bigint;
   readonly sizeBytes: bigint;
+  readonly changes?: ChainChanges | undefined;
+}
+
+/** What an operation changed on primary. */
+export interface ChainChanges {
+  /** Layers of ours that are in no chain any more and whose files are gone. */
+  readonly removedPaths: readonly string[];
+  /** Snapshots whose content lies in another file now. */
+  readonly movedPins: readonly { readonly snapshotId: string; readonly target: string; readonly path: string }[];
 }
 export interface RestoredVolume {
   readonly key: string;
@@ -86,9 +95,57 @@ export interface RestoredVolume {
 
 export type AgentResult =
   | { readonly kind: 'takeBackup'; readonly value: TakenBackup }
-  | { readonly kind: 'restoreBackup'; readonly value: { readonly volumes: readonly RestoredVolume[] } }
-  | { readonly kind: 'cleanupBackupError'; readonly value: { readonly plan: readonly string[] } }
-  | { readonly kind: 'releaseFiles'; readonly value: { readonly releasedBytes: bigint } };
+  | {
+      readonly kind: 'restoreBackup';
+      readonly value: { readonly volumes: readonly RestoredVolume[]; readonly changes?: ChainChanges | undefined };
+    }
+  | {
+      readonly kind: 'cleanupBackupError';
+      readonly value: { readonly plan: readonly string[]; readonly changes?: ChainChanges | undefined };
+    }
+  | { readonly kind: 'releaseFiles'; readonly value: { readonly releasedBytes: bigint } }
+  | { readonly kind: 'deleteBackups'; readonly value: DeletedBackups }
+  | { readonly kind: 'takeVmSnapshot'; readonly value: TakenVmSnapshot }
+  | { readonly kind: 'revertVmSnapshot'; readonly value: RevertedVmSnapshot }
+  | { readonly kind: 'deleteVmSnapshots'; readonly value: { readonly changes?: ChainChanges | undefined } }
+  | { readonly kind: 'compactChain'; readonly value: CompactedChain };
+
+export interface DeletedBackups {
+  readonly expungedBackupIds: readonly string[];
+  readonly freedBytes: bigint;
+  readonly changes?: ChainChanges | undefined;
+}
+
+export interface TakenVmSnapshot {
+  readonly volumes: readonly {
+    readonly key: string;
+    readonly target: string;
+    /** The layer that holds the snapshot's content. */
+    readonly pinnedPath: string;
+    readonly overlayPath: string;
+    readonly overlayInode: bigint;
+  }[];
+  readonly quiesced: boolean;
+  readonly frozenMs: number;
+  readonly frozenAtUnixMs: bigint;
+}
+
+export interface RevertedVmSnapshot {
+  readonly volumes: readonly {
+    readonly key: string;
+    readonly target: string;
+    /** The new active layer over the snapshot's. */
+    readonly overlayPath: string;
+    readonly overlayInode: bigint;
+  }[];
+  readonly changes?: ChainChanges | undefined;
+}
+
+export interface CompactedChain {
+  readonly volumes: readonly { readonly key: string; readonly sizeBytes: bigint; readonly digest: string }[];
+  readonly sizeBytes: bigint;
+  readonly freedBytes: bigint;
+}
 
 /** An operation as the agent that runs it says it is. */
 export interface AgentOperation {

@@ -1,6 +1,7 @@
 /** Commands as the wire has them. */
 import type {
   CleanupBackupErrorRequest,
+  MergeVolume as WireMergeVolume,
   ReleaseFilesRequest,
   RestoreBackupRequest,
   TakeBackupRequest,
@@ -28,6 +29,7 @@ export function toTakeBackupRequest(header: CommandHeader, command: TakeBackup):
       ...volume,
       parentDeltaInode: BigInt(volume.parentDeltaInode),
       mergeDeltaPaths: [...volume.mergeDeltaPaths],
+      pins: [...volume.pins],
     })),
     manifestNotes: { ...command.manifestNotes },
     vmSettings: { ...command.vmSettings },
@@ -62,6 +64,6 @@ function toHeader(header: CommandHeader): OperationHeader {
   return { ...header, fencingToken: BigInt(header.fencingToken) };
 }
 
-function toMergeVolume(volume: MergeVolume): { target: string; deltaPaths: string[] } {
-  return { target: volume.target, deltaPaths: [...volume.deltaPaths] };
+function toMergeVolume(volume: MergeVolume): WireMergeVolume {
+  return { ...volume, deltaPaths: [...volume.deltaPaths], pins: [...volume.pins] };
 }

@@ -184,6 +184,16 @@ function toResult(result: Operation['result']): AgentResult | undefined {
       return { kind: result.$case, value: result.value };
     case 'releaseFiles':
       return { kind: result.$case, value: result.value };
+    case 'deleteBackups':
+      return { kind: result.$case, value: result.value };
+    case 'takeVmSnapshot':
+      return { kind: result.$case, value: result.value };
+    case 'revertVmSnapshot':
+      return { kind: result.$case, value: result.value };
+    case 'deleteVmSnapshots':
+      return { kind: result.$case, value: result.value };
+    case 'compactChain':
+      return { kind: result.$case, value: result.value };
     default:
       return assertNever(result);
   }

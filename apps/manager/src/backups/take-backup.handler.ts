@@ -272,6 +272,7 @@ function toRequest(
         parentDeltaInode,
         mergeDeltaPaths,
         templatePath,
+        pins: [],
       }),
     ),
     coroutines: COROUTINES,

@@ -32,6 +32,13 @@ export interface TakeBackupVolume {
   readonly mergeDeltaPaths: readonly string[];
   /** Empty: it has none. */
   readonly templatePath: string;
+  readonly pins: readonly PinnedLayer[];
+}
+
+/** A layer whose content is that of a VM snapshot and must stay. */
+export interface PinnedLayer {
+  readonly snapshotId: string;
+  readonly path: string;
 }
 
 export interface TakeBackup {
@@ -53,7 +60,11 @@ export interface TakeBackup {
 
 export interface MergeVolume {
   readonly target: string;
+  /** Layers of ours that may go; one that a snapshot or a second child still needs stays. */
   readonly deltaPaths: readonly string[];
+  readonly pins: readonly PinnedLayer[];
+  /** Empty: it has none. */
+  readonly templatePath: string;
 }
 
 export interface RestoreBackup {

@@ -80,7 +80,7 @@ export class RestoreBackupHandler implements OperationHandler {
         newPath,
         templatePath,
       })),
-      mergeVolumes: plan.mergeVolumes.map(({ target, deltaPaths }) => ({ target, deltaPaths })),
+      mergeVolumes: plan.mergeVolumes.map((volume) => ({ ...volume, pins: [], templatePath: '' })),
       coroutines: COROUTINES,
       defineMissingAs: gone ? vm.name : '',
       acceptDamaged: input.acceptDamaged,

@@ -328,6 +328,7 @@ export function domainOf(uuid: string, name: string, disks: Record<string, reado
       layers: paths.map((path) => layerOf(path, inode())),
     })),
     problems: [],
+    snapshots: [],
   };
 }
 

@@ -75,7 +75,7 @@ export class CleanupHandler implements OperationHandler {
       command: {
         kind: 'cleanupBackupError',
         request: {
-          volumes: plan.volumes.map(({ target, deltaPaths }) => ({ target, deltaPaths })),
+          volumes: plan.volumes.map((volume) => ({ ...volume, pins: [], templatePath: '' })),
           storage: storage === undefined ? null : storageAccess(storage),
           unpublishedBackupIds: plan.unpublishedBackupIds,
           unusedDeltaPaths: plan.unusedDeltaPaths,

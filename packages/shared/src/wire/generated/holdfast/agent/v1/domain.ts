@@ -99,6 +99,27 @@ export interface Domain {
    * with QEMU, a QEMU that libvirt has forgotten.
    */
   problems: ErrorInfo[];
+  /** Snapshots that libvirt itself keeps record of: made by virsh or another tool. */
+  snapshots: LibvirtSnapshot[];
+}
+
+export interface LibvirtSnapshot {
+  name: string;
+  /** Empty: it has none. */
+  parentName: string;
+  createdAtUnixMs: bigint;
+  current: boolean;
+  /** It holds memory, or is kept inside an image: listed, and left to virsh. */
+  foreignKind: boolean;
+  disks: LibvirtSnapshotDisk[];
+}
+
+export interface LibvirtSnapshotDisk {
+  target: string;
+  /** The layer that holds the snapshot's content. */
+  pinnedPath: string;
+  /** The overlay that was put on it. */
+  overlayPath: string;
 }
 
 export interface Disk {
@@ -135,6 +156,7 @@ function createBaseDomain(): Domain {
     nvram: false,
     disks: [],
     problems: [],
+    snapshots: [],
   };
 }
 
@@ -172,6 +194,9 @@ export const Domain: MessageFns<Domain> = {
     }
     for (const v of message.problems) {
       ErrorInfo.encode(v!, writer.uint32(82).fork()).join();
+    }
+    for (const v of message.snapshots) {
+      LibvirtSnapshot.encode(v!, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -269,6 +294,14 @@ export const Domain: MessageFns<Domain> = {
             message.problems.push(ErrorInfo.decode(reader, reader.uint32()));
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.snapshots.push(LibvirtSnapshot.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -302,6 +335,9 @@ export const Domain: MessageFns<Domain> = {
       disks: globalThis.Array.isArray(object?.disks) ? object.disks.map((e: any) => Disk.fromJSON(e)) : [],
       problems: globalThis.Array.isArray(object?.problems)
         ? object.problems.map((e: any) => ErrorInfo.fromJSON(e))
+        : [],
+      snapshots: globalThis.Array.isArray(object?.snapshots)
+        ? object.snapshots.map((e: any) => LibvirtSnapshot.fromJSON(e))
         : [],
     };
   },
@@ -338,6 +374,9 @@ export const Domain: MessageFns<Domain> = {
     if (message.problems?.length) {
       obj.problems = message.problems.map((e) => ErrorInfo.toJSON(e));
     }
+    if (message.snapshots?.length) {
+      obj.snapshots = message.snapshots.map((e) => LibvirtSnapshot.toJSON(e));
+    }
     return obj;
   },
 
@@ -358,6 +397,284 @@ export const Domain: MessageFns<Domain> = {
     message.nvram = object.nvram ?? false;
     message.disks = object.disks?.map((e) => Disk.fromPartial(e)) || [];
     message.problems = object.problems?.map((e) => ErrorInfo.fromPartial(e)) || [];
+    message.snapshots = object.snapshots?.map((e) => LibvirtSnapshot.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseLibvirtSnapshot(): LibvirtSnapshot {
+  return { name: "", parentName: "", createdAtUnixMs: 0n, current: false, foreignKind: false, disks: [] };
+}
+
+export const LibvirtSnapshot: MessageFns<LibvirtSnapshot> = {
+  encode(message: LibvirtSnapshot, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.parentName !== "") {
+      writer.uint32(18).string(message.parentName);
+    }
+    if (message.createdAtUnixMs !== 0n) {
+      if (BigInt.asIntN(64, message.createdAtUnixMs) !== message.createdAtUnixMs) {
+        throw new globalThis.Error("value provided for field message.createdAtUnixMs of type int64 too large");
+      }
+      writer.uint32(24).int64(message.createdAtUnixMs);
+    }
+    if (message.current !== false) {
+      writer.uint32(32).bool(message.current);
+    }
+    if (message.foreignKind !== false) {
+      writer.uint32(40).bool(message.foreignKind);
+    }
+    for (const v of message.disks) {
+      LibvirtSnapshotDisk.encode(v!, writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LibvirtSnapshot {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLibvirtSnapshot();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.parentName = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.createdAtUnixMs = reader.int64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.current = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.foreignKind = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.disks.push(LibvirtSnapshotDisk.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LibvirtSnapshot {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      parentName: isSet(object.parentName)
+        ? globalThis.String(object.parentName)
+        : isSet(object.parent_name)
+        ? globalThis.String(object.parent_name)
+        : "",
+      createdAtUnixMs: isSet(object.createdAtUnixMs)
+        ? BigInt(object.createdAtUnixMs)
+        : isSet(object.created_at_unix_ms)
+        ? BigInt(object.created_at_unix_ms)
+        : 0n,
+      current: isSet(object.current) ? globalThis.Boolean(object.current) : false,
+      foreignKind: isSet(object.foreignKind)
+        ? globalThis.Boolean(object.foreignKind)
+        : isSet(object.foreign_kind)
+        ? globalThis.Boolean(object.foreign_kind)
+        : false,
+      disks: globalThis.Array.isArray(object?.disks)
+        ? object.disks.map((e: any) => LibvirtSnapshotDisk.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: LibvirtSnapshot): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.parentName !== "") {
+      obj.parentName = message.parentName;
+    }
+    if (message.createdAtUnixMs !== 0n) {
+      obj.createdAtUnixMs = message.createdAtUnixMs.toString();
+    }
+    if (message.current !== false) {
+      obj.current = message.current;
+    }
+    if (message.foreignKind !== false) {
+      obj.foreignKind = message.foreignKind;
+    }
+    if (message.disks?.length) {
+      obj.disks = message.disks.map((e) => LibvirtSnapshotDisk.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<LibvirtSnapshot>, I>>(base?: I): LibvirtSnapshot {
+    return LibvirtSnapshot.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<LibvirtSnapshot>, I>>(object: I): LibvirtSnapshot {
+    const message = createBaseLibvirtSnapshot();
+    message.name = object.name ?? "";
+    message.parentName = object.parentName ?? "";
+    message.createdAtUnixMs = (object.createdAtUnixMs !== undefined && object.createdAtUnixMs !== null)
+      ? BigInt(object.createdAtUnixMs)
+      : 0n;
+    message.current = object.current ?? false;
+    message.foreignKind = object.foreignKind ?? false;
+    message.disks = object.disks?.map((e) => LibvirtSnapshotDisk.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseLibvirtSnapshotDisk(): LibvirtSnapshotDisk {
+  return { target: "", pinnedPath: "", overlayPath: "" };
+}
+
+export const LibvirtSnapshotDisk: MessageFns<LibvirtSnapshotDisk> = {
+  encode(message: LibvirtSnapshotDisk, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.target !== "") {
+      writer.uint32(10).string(message.target);
+    }
+    if (message.pinnedPath !== "") {
+      writer.uint32(18).string(message.pinnedPath);
+    }
+    if (message.overlayPath !== "") {
+      writer.uint32(26).string(message.overlayPath);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LibvirtSnapshotDisk {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLibvirtSnapshotDisk();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.target = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pinnedPath = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.overlayPath = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LibvirtSnapshotDisk {
+    return {
+      target: isSet(object.target) ? globalThis.String(object.target) : "",
+      pinnedPath: isSet(object.pinnedPath)
+        ? globalThis.String(object.pinnedPath)
+        : isSet(object.pinned_path)
+        ? globalThis.String(object.pinned_path)
+        : "",
+      overlayPath: isSet(object.overlayPath)
+        ? globalThis.String(object.overlayPath)
+        : isSet(object.overlay_path)
+        ? globalThis.String(object.overlay_path)
+        : "",
+    };
+  },
+
+  toJSON(message: LibvirtSnapshotDisk): unknown {
+    const obj: any = {};
+    if (message.target !== "") {
+      obj.target = message.target;
+    }
+    if (message.pinnedPath !== "") {
+      obj.pinnedPath = message.pinnedPath;
+    }
+    if (message.overlayPath !== "") {
+      obj.overlayPath = message.overlayPath;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<LibvirtSnapshotDisk>, I>>(base?: I): LibvirtSnapshotDisk {
+    return LibvirtSnapshotDisk.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<LibvirtSnapshotDisk>, I>>(object: I): LibvirtSnapshotDisk {
+    const message = createBaseLibvirtSnapshotDisk();
+    message.target = object.target ?? "";
+    message.pinnedPath = object.pinnedPath ?? "";
+    message.overlayPath = object.overlayPath ?? "";
     return message;
   },
 };

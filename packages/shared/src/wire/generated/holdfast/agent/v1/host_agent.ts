@@ -150,6 +150,14 @@ export interface TakeBackupVolume {
   mergeDeltaPaths: string[];
   /** Layers at and below this path are not the volume's own (its template); empty when it has none. */
   templatePath: string;
+  /** VM snapshots whose content lies in layers of this volume. */
+  pins: PinnedLayer[];
+}
+
+/** The content of this layer, with what backs it, is the content of a VM snapshot and must stay. */
+export interface PinnedLayer {
+  snapshotId: string;
+  path: string;
 }
 
 export interface TakeBackupResponse {
@@ -184,8 +192,15 @@ export interface RestoreBackupVolume {
 
 export interface MergeVolume {
   target: string;
-  /** Deltas of ours to merge down. */
+  /**
+   * Layers of ours that may go: each is merged into what is under it, or deleted when nothing lies on it and nothing
+   * needs it. One that a snapshot or a second child still needs stays.
+   */
   deltaPaths: string[];
+  /** VM snapshots whose content lies in layers of this volume, in its active chain or in a branch beside it. */
+  pins: PinnedLayer[];
+  /** Layers at and below this path are not the volume's own (its template); empty when it has none. */
+  templatePath: string;
 }
 
 export interface RestoreBackupResponse {
@@ -254,6 +269,95 @@ export interface ForgetOperationRequest {
 }
 
 export interface ForgetOperationResponse {
+}
+
+export interface DeleteBackupsRequest {
+  header?: OperationHeader | undefined;
+  deletions: DeleteFromStorage[];
+  /** Deltas on primary of a head that is deleted: merged before its files go. */
+  volumes: MergeVolume[];
+}
+
+export interface DeleteFromStorage {
+  storage?:
+    | Storage
+    | undefined;
+  /** Newest first: a backup goes before what it depends on. One that is gone already counts as deleted. */
+  backupIds: string[];
+}
+
+export interface DeleteBackupsResponse {
+  operation?: Operation | undefined;
+}
+
+export interface TakeVmSnapshotRequest {
+  header?: OperationHeader | undefined;
+  volumes: TakeVmSnapshotVolume[];
+  quiesce: Quiesce;
+  freezeBudgetMs: number;
+}
+
+export interface TakeVmSnapshotVolume {
+  key: string;
+  target: string;
+  /** The active layer that the manager expects, and that holds the snapshot afterwards; another one: PLAN_OUTDATED. */
+  activePath: string;
+  /** The new active layer. Must not exist. */
+  newOverlayPath: string;
+}
+
+export interface TakeVmSnapshotResponse {
+  operation?: Operation | undefined;
+}
+
+/** The VM must be stopped. */
+export interface RevertVmSnapshotRequest {
+  header?: OperationHeader | undefined;
+  volumes: RevertVmSnapshotVolume[];
+}
+
+export interface RevertVmSnapshotVolume {
+  key: string;
+  target: string;
+  currentPath: string;
+  /** The layer that holds the snapshot. */
+  pinnedPath: string;
+  /** The new active layer over it. Must not exist. */
+  newOverlayPath: string;
+  /** What may go afterwards, and what must stay. */
+  settle?: MergeVolume | undefined;
+}
+
+export interface RevertVmSnapshotResponse {
+  operation?: Operation | undefined;
+}
+
+export interface DeleteVmSnapshotsRequest {
+  header?:
+    | OperationHeader
+    | undefined;
+  /** The pins are those of the snapshots that stay. */
+  volumes: MergeVolume[];
+  /** Snapshots that libvirt keeps record of: their record goes first, never their files. */
+  libvirtSnapshotNames: string[];
+}
+
+export interface DeleteVmSnapshotsResponse {
+  operation?: Operation | undefined;
+}
+
+/** Merges the oldest, removed, full backup of a chain with its only child on storage. The child is full afterwards. */
+export interface CompactChainRequest {
+  header?: OperationHeader | undefined;
+  storage?: Storage | undefined;
+  absorbedBackupId: string;
+  childBackupId: string;
+  /** Limit for writing; 0: none. */
+  bytesPerSecond: bigint;
+}
+
+export interface CompactChainResponse {
+  operation?: Operation | undefined;
 }
 
 function createBaseGetHostInfoRequest(): GetHostInfoRequest {
@@ -1861,6 +1965,7 @@ function createBaseTakeBackupVolume(): TakeBackupVolume {
     parentDeltaInode: 0n,
     mergeDeltaPaths: [],
     templatePath: "",
+    pins: [],
   };
 }
 
@@ -1892,6 +1997,9 @@ export const TakeBackupVolume: MessageFns<TakeBackupVolume> = {
     }
     if (message.templatePath !== "") {
       writer.uint32(66).string(message.templatePath);
+    }
+    for (const v of message.pins) {
+      PinnedLayer.encode(v!, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -1973,6 +2081,14 @@ export const TakeBackupVolume: MessageFns<TakeBackupVolume> = {
             message.templatePath = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.pins.push(PinnedLayer.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2019,6 +2135,9 @@ export const TakeBackupVolume: MessageFns<TakeBackupVolume> = {
         : isSet(object.template_path)
         ? globalThis.String(object.template_path)
         : "",
+      pins: globalThis.Array.isArray(object?.pins)
+        ? object.pins.map((e: any) => PinnedLayer.fromJSON(e))
+        : [],
     };
   },
 
@@ -2048,6 +2167,9 @@ export const TakeBackupVolume: MessageFns<TakeBackupVolume> = {
     if (message.templatePath !== "") {
       obj.templatePath = message.templatePath;
     }
+    if (message.pins?.length) {
+      obj.pins = message.pins.map((e) => PinnedLayer.toJSON(e));
+    }
     return obj;
   },
 
@@ -2066,6 +2188,96 @@ export const TakeBackupVolume: MessageFns<TakeBackupVolume> = {
       : 0n;
     message.mergeDeltaPaths = object.mergeDeltaPaths?.map((e) => e) || [];
     message.templatePath = object.templatePath ?? "";
+    message.pins = object.pins?.map((e) => PinnedLayer.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePinnedLayer(): PinnedLayer {
+  return { snapshotId: "", path: "" };
+}
+
+export const PinnedLayer: MessageFns<PinnedLayer> = {
+  encode(message: PinnedLayer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.snapshotId !== "") {
+      writer.uint32(10).string(message.snapshotId);
+    }
+    if (message.path !== "") {
+      writer.uint32(18).string(message.path);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PinnedLayer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePinnedLayer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.snapshotId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PinnedLayer {
+    return {
+      snapshotId: isSet(object.snapshotId)
+        ? globalThis.String(object.snapshotId)
+        : isSet(object.snapshot_id)
+        ? globalThis.String(object.snapshot_id)
+        : "",
+      path: isSet(object.path) ? globalThis.String(object.path) : "",
+    };
+  },
+
+  toJSON(message: PinnedLayer): unknown {
+    const obj: any = {};
+    if (message.snapshotId !== "") {
+      obj.snapshotId = message.snapshotId;
+    }
+    if (message.path !== "") {
+      obj.path = message.path;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<PinnedLayer>, I>>(base?: I): PinnedLayer {
+    return PinnedLayer.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PinnedLayer>, I>>(object: I): PinnedLayer {
+    const message = createBasePinnedLayer();
+    message.snapshotId = object.snapshotId ?? "";
+    message.path = object.path ?? "";
     return message;
   },
 };
@@ -2497,7 +2709,7 @@ export const RestoreBackupVolume: MessageFns<RestoreBackupVolume> = {
 };
 
 function createBaseMergeVolume(): MergeVolume {
-  return { target: "", deltaPaths: [] };
+  return { target: "", deltaPaths: [], pins: [], templatePath: "" };
 }
 
 export const MergeVolume: MessageFns<MergeVolume> = {
@@ -2507,6 +2719,12 @@ export const MergeVolume: MessageFns<MergeVolume> = {
     }
     for (const v of message.deltaPaths) {
       writer.uint32(18).string(v!);
+    }
+    for (const v of message.pins) {
+      PinnedLayer.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.templatePath !== "") {
+      writer.uint32(34).string(message.templatePath);
     }
     return writer;
   },
@@ -2540,6 +2758,22 @@ export const MergeVolume: MessageFns<MergeVolume> = {
             message.deltaPaths.push(reader.string());
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pins.push(PinnedLayer.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.templatePath = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2560,6 +2794,12 @@ export const MergeVolume: MessageFns<MergeVolume> = {
         : globalThis.Array.isArray(object?.delta_paths)
         ? object.delta_paths.map((e: any) => globalThis.String(e))
         : [],
+      pins: globalThis.Array.isArray(object?.pins) ? object.pins.map((e: any) => PinnedLayer.fromJSON(e)) : [],
+      templatePath: isSet(object.templatePath)
+        ? globalThis.String(object.templatePath)
+        : isSet(object.template_path)
+        ? globalThis.String(object.template_path)
+        : "",
     };
   },
 
@@ -2571,6 +2811,12 @@ export const MergeVolume: MessageFns<MergeVolume> = {
     if (message.deltaPaths?.length) {
       obj.deltaPaths = message.deltaPaths;
     }
+    if (message.pins?.length) {
+      obj.pins = message.pins.map((e) => PinnedLayer.toJSON(e));
+    }
+    if (message.templatePath !== "") {
+      obj.templatePath = message.templatePath;
+    }
     return obj;
   },
 
@@ -2581,6 +2827,8 @@ export const MergeVolume: MessageFns<MergeVolume> = {
     const message = createBaseMergeVolume();
     message.target = object.target ?? "";
     message.deltaPaths = object.deltaPaths?.map((e) => e) || [];
+    message.pins = object.pins?.map((e) => PinnedLayer.fromPartial(e)) || [];
+    message.templatePath = object.templatePath ?? "";
     return message;
   },
 };
@@ -3742,6 +3990,1310 @@ export const ForgetOperationResponse: MessageFns<ForgetOperationResponse> = {
   },
   fromPartial<I extends Exact<DeepPartial<ForgetOperationResponse>, I>>(_: I): ForgetOperationResponse {
     const message = createBaseForgetOperationResponse();
+    return message;
+  },
+};
+
+function createBaseDeleteBackupsRequest(): DeleteBackupsRequest {
+  return { header: undefined, deletions: [], volumes: [] };
+}
+
+export const DeleteBackupsRequest: MessageFns<DeleteBackupsRequest> = {
+  encode(message: DeleteBackupsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.header !== undefined) {
+      OperationHeader.encode(message.header, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.deletions) {
+      DeleteFromStorage.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.volumes) {
+      MergeVolume.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteBackupsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteBackupsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.header = OperationHeader.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.deletions.push(DeleteFromStorage.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.volumes.push(MergeVolume.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteBackupsRequest {
+    return {
+      header: isSet(object.header) ? OperationHeader.fromJSON(object.header) : undefined,
+      deletions: globalThis.Array.isArray(object?.deletions)
+        ? object.deletions.map((e: any) => DeleteFromStorage.fromJSON(e))
+        : [],
+      volumes: globalThis.Array.isArray(object?.volumes) ? object.volumes.map((e: any) => MergeVolume.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: DeleteBackupsRequest): unknown {
+    const obj: any = {};
+    if (message.header !== undefined) {
+      obj.header = OperationHeader.toJSON(message.header);
+    }
+    if (message.deletions?.length) {
+      obj.deletions = message.deletions.map((e) => DeleteFromStorage.toJSON(e));
+    }
+    if (message.volumes?.length) {
+      obj.volumes = message.volumes.map((e) => MergeVolume.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteBackupsRequest>, I>>(base?: I): DeleteBackupsRequest {
+    return DeleteBackupsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteBackupsRequest>, I>>(object: I): DeleteBackupsRequest {
+    const message = createBaseDeleteBackupsRequest();
+    message.header = (object.header !== undefined && object.header !== null)
+      ? OperationHeader.fromPartial(object.header)
+      : undefined;
+    message.deletions = object.deletions?.map((e) => DeleteFromStorage.fromPartial(e)) || [];
+    message.volumes = object.volumes?.map((e) => MergeVolume.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseDeleteFromStorage(): DeleteFromStorage {
+  return { storage: undefined, backupIds: [] };
+}
+
+export const DeleteFromStorage: MessageFns<DeleteFromStorage> = {
+  encode(message: DeleteFromStorage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.storage !== undefined) {
+      Storage.encode(message.storage, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.backupIds) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteFromStorage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteFromStorage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.storage = Storage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.backupIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteFromStorage {
+    return {
+      storage: isSet(object.storage) ? Storage.fromJSON(object.storage) : undefined,
+      backupIds: globalThis.Array.isArray(object?.backupIds)
+        ? object.backupIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.backup_ids)
+        ? object.backup_ids.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: DeleteFromStorage): unknown {
+    const obj: any = {};
+    if (message.storage !== undefined) {
+      obj.storage = Storage.toJSON(message.storage);
+    }
+    if (message.backupIds?.length) {
+      obj.backupIds = message.backupIds;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteFromStorage>, I>>(base?: I): DeleteFromStorage {
+    return DeleteFromStorage.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteFromStorage>, I>>(object: I): DeleteFromStorage {
+    const message = createBaseDeleteFromStorage();
+    message.storage = (object.storage !== undefined && object.storage !== null)
+      ? Storage.fromPartial(object.storage)
+      : undefined;
+    message.backupIds = object.backupIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseDeleteBackupsResponse(): DeleteBackupsResponse {
+  return { operation: undefined };
+}
+
+export const DeleteBackupsResponse: MessageFns<DeleteBackupsResponse> = {
+  encode(message: DeleteBackupsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteBackupsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteBackupsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteBackupsResponse {
+    return { operation: isSet(object.operation) ? Operation.fromJSON(object.operation) : undefined };
+  },
+
+  toJSON(message: DeleteBackupsResponse): unknown {
+    const obj: any = {};
+    if (message.operation !== undefined) {
+      obj.operation = Operation.toJSON(message.operation);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteBackupsResponse>, I>>(base?: I): DeleteBackupsResponse {
+    return DeleteBackupsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteBackupsResponse>, I>>(object: I): DeleteBackupsResponse {
+    const message = createBaseDeleteBackupsResponse();
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseTakeVmSnapshotRequest(): TakeVmSnapshotRequest {
+  return { header: undefined, volumes: [], quiesce: Quiesce.QUIESCE_UNSPECIFIED, freezeBudgetMs: 0 };
+}
+
+export const TakeVmSnapshotRequest: MessageFns<TakeVmSnapshotRequest> = {
+  encode(message: TakeVmSnapshotRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.header !== undefined) {
+      OperationHeader.encode(message.header, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.volumes) {
+      TakeVmSnapshotVolume.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.quiesce !== Quiesce.QUIESCE_UNSPECIFIED) {
+      writer.uint32(24).int32(quiesceToNumber(message.quiesce));
+    }
+    if (message.freezeBudgetMs !== 0) {
+      writer.uint32(32).uint32(message.freezeBudgetMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TakeVmSnapshotRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTakeVmSnapshotRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.header = OperationHeader.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.volumes.push(TakeVmSnapshotVolume.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.quiesce = quiesceFromJSON(reader.int32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.freezeBudgetMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TakeVmSnapshotRequest {
+    return {
+      header: isSet(object.header) ? OperationHeader.fromJSON(object.header) : undefined,
+      volumes: globalThis.Array.isArray(object?.volumes)
+        ? object.volumes.map((e: any) => TakeVmSnapshotVolume.fromJSON(e))
+        : [],
+      quiesce: isSet(object.quiesce) ? quiesceFromJSON(object.quiesce) : Quiesce.QUIESCE_UNSPECIFIED,
+      freezeBudgetMs: isSet(object.freezeBudgetMs)
+        ? globalThis.Number(object.freezeBudgetMs)
+        : isSet(object.freeze_budget_ms)
+        ? globalThis.Number(object.freeze_budget_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: TakeVmSnapshotRequest): unknown {
+    const obj: any = {};
+    if (message.header !== undefined) {
+      obj.header = OperationHeader.toJSON(message.header);
+    }
+    if (message.volumes?.length) {
+      obj.volumes = message.volumes.map((e) => TakeVmSnapshotVolume.toJSON(e));
+    }
+    if (message.quiesce !== Quiesce.QUIESCE_UNSPECIFIED) {
+      obj.quiesce = quiesceToJSON(message.quiesce);
+    }
+    if (message.freezeBudgetMs !== 0) {
+      obj.freezeBudgetMs = Math.round(message.freezeBudgetMs);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<TakeVmSnapshotRequest>, I>>(base?: I): TakeVmSnapshotRequest {
+    return TakeVmSnapshotRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TakeVmSnapshotRequest>, I>>(object: I): TakeVmSnapshotRequest {
+    const message = createBaseTakeVmSnapshotRequest();
+    message.header = (object.header !== undefined && object.header !== null)
+      ? OperationHeader.fromPartial(object.header)
+      : undefined;
+    message.volumes = object.volumes?.map((e) => TakeVmSnapshotVolume.fromPartial(e)) || [];
+    message.quiesce = object.quiesce ?? Quiesce.QUIESCE_UNSPECIFIED;
+    message.freezeBudgetMs = object.freezeBudgetMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseTakeVmSnapshotVolume(): TakeVmSnapshotVolume {
+  return { key: "", target: "", activePath: "", newOverlayPath: "" };
+}
+
+export const TakeVmSnapshotVolume: MessageFns<TakeVmSnapshotVolume> = {
+  encode(message: TakeVmSnapshotVolume, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.target !== "") {
+      writer.uint32(18).string(message.target);
+    }
+    if (message.activePath !== "") {
+      writer.uint32(26).string(message.activePath);
+    }
+    if (message.newOverlayPath !== "") {
+      writer.uint32(34).string(message.newOverlayPath);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TakeVmSnapshotVolume {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTakeVmSnapshotVolume();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.target = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.activePath = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.newOverlayPath = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TakeVmSnapshotVolume {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      target: isSet(object.target) ? globalThis.String(object.target) : "",
+      activePath: isSet(object.activePath)
+        ? globalThis.String(object.activePath)
+        : isSet(object.active_path)
+        ? globalThis.String(object.active_path)
+        : "",
+      newOverlayPath: isSet(object.newOverlayPath)
+        ? globalThis.String(object.newOverlayPath)
+        : isSet(object.new_overlay_path)
+        ? globalThis.String(object.new_overlay_path)
+        : "",
+    };
+  },
+
+  toJSON(message: TakeVmSnapshotVolume): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.target !== "") {
+      obj.target = message.target;
+    }
+    if (message.activePath !== "") {
+      obj.activePath = message.activePath;
+    }
+    if (message.newOverlayPath !== "") {
+      obj.newOverlayPath = message.newOverlayPath;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<TakeVmSnapshotVolume>, I>>(base?: I): TakeVmSnapshotVolume {
+    return TakeVmSnapshotVolume.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TakeVmSnapshotVolume>, I>>(object: I): TakeVmSnapshotVolume {
+    const message = createBaseTakeVmSnapshotVolume();
+    message.key = object.key ?? "";
+    message.target = object.target ?? "";
+    message.activePath = object.activePath ?? "";
+    message.newOverlayPath = object.newOverlayPath ?? "";
+    return message;
+  },
+};
+
+function createBaseTakeVmSnapshotResponse(): TakeVmSnapshotResponse {
+  return { operation: undefined };
+}
+
+export const TakeVmSnapshotResponse: MessageFns<TakeVmSnapshotResponse> = {
+  encode(message: TakeVmSnapshotResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TakeVmSnapshotResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTakeVmSnapshotResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TakeVmSnapshotResponse {
+    return { operation: isSet(object.operation) ? Operation.fromJSON(object.operation) : undefined };
+  },
+
+  toJSON(message: TakeVmSnapshotResponse): unknown {
+    const obj: any = {};
+    if (message.operation !== undefined) {
+      obj.operation = Operation.toJSON(message.operation);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<TakeVmSnapshotResponse>, I>>(base?: I): TakeVmSnapshotResponse {
+    return TakeVmSnapshotResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TakeVmSnapshotResponse>, I>>(object: I): TakeVmSnapshotResponse {
+    const message = createBaseTakeVmSnapshotResponse();
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRevertVmSnapshotRequest(): RevertVmSnapshotRequest {
+  return { header: undefined, volumes: [] };
+}
+
+export const RevertVmSnapshotRequest: MessageFns<RevertVmSnapshotRequest> = {
+  encode(message: RevertVmSnapshotRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.header !== undefined) {
+      OperationHeader.encode(message.header, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.volumes) {
+      RevertVmSnapshotVolume.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevertVmSnapshotRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevertVmSnapshotRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.header = OperationHeader.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.volumes.push(RevertVmSnapshotVolume.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RevertVmSnapshotRequest {
+    return {
+      header: isSet(object.header) ? OperationHeader.fromJSON(object.header) : undefined,
+      volumes: globalThis.Array.isArray(object?.volumes)
+        ? object.volumes.map((e: any) => RevertVmSnapshotVolume.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: RevertVmSnapshotRequest): unknown {
+    const obj: any = {};
+    if (message.header !== undefined) {
+      obj.header = OperationHeader.toJSON(message.header);
+    }
+    if (message.volumes?.length) {
+      obj.volumes = message.volumes.map((e) => RevertVmSnapshotVolume.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<RevertVmSnapshotRequest>, I>>(base?: I): RevertVmSnapshotRequest {
+    return RevertVmSnapshotRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RevertVmSnapshotRequest>, I>>(object: I): RevertVmSnapshotRequest {
+    const message = createBaseRevertVmSnapshotRequest();
+    message.header = (object.header !== undefined && object.header !== null)
+      ? OperationHeader.fromPartial(object.header)
+      : undefined;
+    message.volumes = object.volumes?.map((e) => RevertVmSnapshotVolume.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRevertVmSnapshotVolume(): RevertVmSnapshotVolume {
+  return { key: "", target: "", currentPath: "", pinnedPath: "", newOverlayPath: "", settle: undefined };
+}
+
+export const RevertVmSnapshotVolume: MessageFns<RevertVmSnapshotVolume> = {
+  encode(message: RevertVmSnapshotVolume, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.target !== "") {
+      writer.uint32(18).string(message.target);
+    }
+    if (message.currentPath !== "") {
+      writer.uint32(26).string(message.currentPath);
+    }
+    if (message.pinnedPath !== "") {
+      writer.uint32(34).string(message.pinnedPath);
+    }
+    if (message.newOverlayPath !== "") {
+      writer.uint32(42).string(message.newOverlayPath);
+    }
+    if (message.settle !== undefined) {
+      MergeVolume.encode(message.settle, writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevertVmSnapshotVolume {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevertVmSnapshotVolume();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.target = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.currentPath = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.pinnedPath = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.newOverlayPath = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.settle = MergeVolume.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RevertVmSnapshotVolume {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      target: isSet(object.target) ? globalThis.String(object.target) : "",
+      currentPath: isSet(object.currentPath)
+        ? globalThis.String(object.currentPath)
+        : isSet(object.current_path)
+        ? globalThis.String(object.current_path)
+        : "",
+      pinnedPath: isSet(object.pinnedPath)
+        ? globalThis.String(object.pinnedPath)
+        : isSet(object.pinned_path)
+        ? globalThis.String(object.pinned_path)
+        : "",
+      newOverlayPath: isSet(object.newOverlayPath)
+        ? globalThis.String(object.newOverlayPath)
+        : isSet(object.new_overlay_path)
+        ? globalThis.String(object.new_overlay_path)
+        : "",
+      settle: isSet(object.settle) ? MergeVolume.fromJSON(object.settle) : undefined,
+    };
+  },
+
+  toJSON(message: RevertVmSnapshotVolume): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.target !== "") {
+      obj.target = message.target;
+    }
+    if (message.currentPath !== "") {
+      obj.currentPath = message.currentPath;
+    }
+    if (message.pinnedPath !== "") {
+      obj.pinnedPath = message.pinnedPath;
+    }
+    if (message.newOverlayPath !== "") {
+      obj.newOverlayPath = message.newOverlayPath;
+    }
+    if (message.settle !== undefined) {
+      obj.settle = MergeVolume.toJSON(message.settle);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<RevertVmSnapshotVolume>, I>>(base?: I): RevertVmSnapshotVolume {
+    return RevertVmSnapshotVolume.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RevertVmSnapshotVolume>, I>>(object: I): RevertVmSnapshotVolume {
+    const message = createBaseRevertVmSnapshotVolume();
+    message.key = object.key ?? "";
+    message.target = object.target ?? "";
+    message.currentPath = object.currentPath ?? "";
+    message.pinnedPath = object.pinnedPath ?? "";
+    message.newOverlayPath = object.newOverlayPath ?? "";
+    message.settle = (object.settle !== undefined && object.settle !== null)
+      ? MergeVolume.fromPartial(object.settle)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRevertVmSnapshotResponse(): RevertVmSnapshotResponse {
+  return { operation: undefined };
+}
+
+export const RevertVmSnapshotResponse: MessageFns<RevertVmSnapshotResponse> = {
+  encode(message: RevertVmSnapshotResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevertVmSnapshotResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevertVmSnapshotResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RevertVmSnapshotResponse {
+    return { operation: isSet(object.operation) ? Operation.fromJSON(object.operation) : undefined };
+  },
+
+  toJSON(message: RevertVmSnapshotResponse): unknown {
+    const obj: any = {};
+    if (message.operation !== undefined) {
+      obj.operation = Operation.toJSON(message.operation);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<RevertVmSnapshotResponse>, I>>(base?: I): RevertVmSnapshotResponse {
+    return RevertVmSnapshotResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RevertVmSnapshotResponse>, I>>(object: I): RevertVmSnapshotResponse {
+    const message = createBaseRevertVmSnapshotResponse();
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDeleteVmSnapshotsRequest(): DeleteVmSnapshotsRequest {
+  return { header: undefined, volumes: [], libvirtSnapshotNames: [] };
+}
+
+export const DeleteVmSnapshotsRequest: MessageFns<DeleteVmSnapshotsRequest> = {
+  encode(message: DeleteVmSnapshotsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.header !== undefined) {
+      OperationHeader.encode(message.header, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.volumes) {
+      MergeVolume.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.libvirtSnapshotNames) {
+      writer.uint32(26).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteVmSnapshotsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteVmSnapshotsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.header = OperationHeader.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.volumes.push(MergeVolume.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.libvirtSnapshotNames.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteVmSnapshotsRequest {
+    return {
+      header: isSet(object.header) ? OperationHeader.fromJSON(object.header) : undefined,
+      volumes: globalThis.Array.isArray(object?.volumes) ? object.volumes.map((e: any) => MergeVolume.fromJSON(e)) : [],
+      libvirtSnapshotNames: globalThis.Array.isArray(object?.libvirtSnapshotNames)
+        ? object.libvirtSnapshotNames.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.libvirt_snapshot_names)
+        ? object.libvirt_snapshot_names.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: DeleteVmSnapshotsRequest): unknown {
+    const obj: any = {};
+    if (message.header !== undefined) {
+      obj.header = OperationHeader.toJSON(message.header);
+    }
+    if (message.volumes?.length) {
+      obj.volumes = message.volumes.map((e) => MergeVolume.toJSON(e));
+    }
+    if (message.libvirtSnapshotNames?.length) {
+      obj.libvirtSnapshotNames = message.libvirtSnapshotNames;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteVmSnapshotsRequest>, I>>(base?: I): DeleteVmSnapshotsRequest {
+    return DeleteVmSnapshotsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteVmSnapshotsRequest>, I>>(object: I): DeleteVmSnapshotsRequest {
+    const message = createBaseDeleteVmSnapshotsRequest();
+    message.header = (object.header !== undefined && object.header !== null)
+      ? OperationHeader.fromPartial(object.header)
+      : undefined;
+    message.volumes = object.volumes?.map((e) => MergeVolume.fromPartial(e)) || [];
+    message.libvirtSnapshotNames = object.libvirtSnapshotNames?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseDeleteVmSnapshotsResponse(): DeleteVmSnapshotsResponse {
+  return { operation: undefined };
+}
+
+export const DeleteVmSnapshotsResponse: MessageFns<DeleteVmSnapshotsResponse> = {
+  encode(message: DeleteVmSnapshotsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteVmSnapshotsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteVmSnapshotsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteVmSnapshotsResponse {
+    return { operation: isSet(object.operation) ? Operation.fromJSON(object.operation) : undefined };
+  },
+
+  toJSON(message: DeleteVmSnapshotsResponse): unknown {
+    const obj: any = {};
+    if (message.operation !== undefined) {
+      obj.operation = Operation.toJSON(message.operation);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteVmSnapshotsResponse>, I>>(base?: I): DeleteVmSnapshotsResponse {
+    return DeleteVmSnapshotsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteVmSnapshotsResponse>, I>>(object: I): DeleteVmSnapshotsResponse {
+    const message = createBaseDeleteVmSnapshotsResponse();
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseCompactChainRequest(): CompactChainRequest {
+  return { header: undefined, storage: undefined, absorbedBackupId: "", childBackupId: "", bytesPerSecond: 0n };
+}
+
+export const CompactChainRequest: MessageFns<CompactChainRequest> = {
+  encode(message: CompactChainRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.header !== undefined) {
+      OperationHeader.encode(message.header, writer.uint32(10).fork()).join();
+    }
+    if (message.storage !== undefined) {
+      Storage.encode(message.storage, writer.uint32(18).fork()).join();
+    }
+    if (message.absorbedBackupId !== "") {
+      writer.uint32(26).string(message.absorbedBackupId);
+    }
+    if (message.childBackupId !== "") {
+      writer.uint32(34).string(message.childBackupId);
+    }
+    if (message.bytesPerSecond !== 0n) {
+      if (BigInt.asUintN(64, message.bytesPerSecond) !== message.bytesPerSecond) {
+        throw new globalThis.Error("value provided for field message.bytesPerSecond of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.bytesPerSecond);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CompactChainRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCompactChainRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.header = OperationHeader.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.storage = Storage.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.absorbedBackupId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.childBackupId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.bytesPerSecond = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CompactChainRequest {
+    return {
+      header: isSet(object.header) ? OperationHeader.fromJSON(object.header) : undefined,
+      storage: isSet(object.storage) ? Storage.fromJSON(object.storage) : undefined,
+      absorbedBackupId: isSet(object.absorbedBackupId)
+        ? globalThis.String(object.absorbedBackupId)
+        : isSet(object.absorbed_backup_id)
+        ? globalThis.String(object.absorbed_backup_id)
+        : "",
+      childBackupId: isSet(object.childBackupId)
+        ? globalThis.String(object.childBackupId)
+        : isSet(object.child_backup_id)
+        ? globalThis.String(object.child_backup_id)
+        : "",
+      bytesPerSecond: isSet(object.bytesPerSecond)
+        ? BigInt(object.bytesPerSecond)
+        : isSet(object.bytes_per_second)
+        ? BigInt(object.bytes_per_second)
+        : 0n,
+    };
+  },
+
+  toJSON(message: CompactChainRequest): unknown {
+    const obj: any = {};
+    if (message.header !== undefined) {
+      obj.header = OperationHeader.toJSON(message.header);
+    }
+    if (message.storage !== undefined) {
+      obj.storage = Storage.toJSON(message.storage);
+    }
+    if (message.absorbedBackupId !== "") {
+      obj.absorbedBackupId = message.absorbedBackupId;
+    }
+    if (message.childBackupId !== "") {
+      obj.childBackupId = message.childBackupId;
+    }
+    if (message.bytesPerSecond !== 0n) {
+      obj.bytesPerSecond = message.bytesPerSecond.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CompactChainRequest>, I>>(base?: I): CompactChainRequest {
+    return CompactChainRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CompactChainRequest>, I>>(object: I): CompactChainRequest {
+    const message = createBaseCompactChainRequest();
+    message.header = (object.header !== undefined && object.header !== null)
+      ? OperationHeader.fromPartial(object.header)
+      : undefined;
+    message.storage = (object.storage !== undefined && object.storage !== null)
+      ? Storage.fromPartial(object.storage)
+      : undefined;
+    message.absorbedBackupId = object.absorbedBackupId ?? "";
+    message.childBackupId = object.childBackupId ?? "";
+    message.bytesPerSecond = (object.bytesPerSecond !== undefined && object.bytesPerSecond !== null)
+      ? BigInt(object.bytesPerSecond)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseCompactChainResponse(): CompactChainResponse {
+  return { operation: undefined };
+}
+
+export const CompactChainResponse: MessageFns<CompactChainResponse> = {
+  encode(message: CompactChainResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CompactChainResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCompactChainResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CompactChainResponse {
+    return { operation: isSet(object.operation) ? Operation.fromJSON(object.operation) : undefined };
+  },
+
+  toJSON(message: CompactChainResponse): unknown {
+    const obj: any = {};
+    if (message.operation !== undefined) {
+      obj.operation = Operation.toJSON(message.operation);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CompactChainResponse>, I>>(base?: I): CompactChainResponse {
+    return CompactChainResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CompactChainResponse>, I>>(object: I): CompactChainResponse {
+    const message = createBaseCompactChainResponse();
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
     return message;
   },
 };

@@ -134,6 +134,11 @@ export enum OperationKind {
   OPERATION_KIND_RESTORE_BACKUP = "OPERATION_KIND_RESTORE_BACKUP",
   OPERATION_KIND_CLEANUP_BACKUP_ERROR = "OPERATION_KIND_CLEANUP_BACKUP_ERROR",
   OPERATION_KIND_RELEASE_FILES = "OPERATION_KIND_RELEASE_FILES",
+  OPERATION_KIND_DELETE_BACKUPS = "OPERATION_KIND_DELETE_BACKUPS",
+  OPERATION_KIND_TAKE_VM_SNAPSHOT = "OPERATION_KIND_TAKE_VM_SNAPSHOT",
+  OPERATION_KIND_REVERT_VM_SNAPSHOT = "OPERATION_KIND_REVERT_VM_SNAPSHOT",
+  OPERATION_KIND_DELETE_VM_SNAPSHOTS = "OPERATION_KIND_DELETE_VM_SNAPSHOTS",
+  OPERATION_KIND_COMPACT_CHAIN = "OPERATION_KIND_COMPACT_CHAIN",
   UNRECOGNIZED = "UNRECOGNIZED",
 }
 
@@ -154,6 +159,21 @@ export function operationKindFromJSON(object: any): OperationKind {
     case 4:
     case "OPERATION_KIND_RELEASE_FILES":
       return OperationKind.OPERATION_KIND_RELEASE_FILES;
+    case 5:
+    case "OPERATION_KIND_DELETE_BACKUPS":
+      return OperationKind.OPERATION_KIND_DELETE_BACKUPS;
+    case 6:
+    case "OPERATION_KIND_TAKE_VM_SNAPSHOT":
+      return OperationKind.OPERATION_KIND_TAKE_VM_SNAPSHOT;
+    case 7:
+    case "OPERATION_KIND_REVERT_VM_SNAPSHOT":
+      return OperationKind.OPERATION_KIND_REVERT_VM_SNAPSHOT;
+    case 8:
+    case "OPERATION_KIND_DELETE_VM_SNAPSHOTS":
+      return OperationKind.OPERATION_KIND_DELETE_VM_SNAPSHOTS;
+    case 9:
+    case "OPERATION_KIND_COMPACT_CHAIN":
+      return OperationKind.OPERATION_KIND_COMPACT_CHAIN;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -173,6 +193,16 @@ export function operationKindToJSON(object: OperationKind): string {
       return "OPERATION_KIND_CLEANUP_BACKUP_ERROR";
     case OperationKind.OPERATION_KIND_RELEASE_FILES:
       return "OPERATION_KIND_RELEASE_FILES";
+    case OperationKind.OPERATION_KIND_DELETE_BACKUPS:
+      return "OPERATION_KIND_DELETE_BACKUPS";
+    case OperationKind.OPERATION_KIND_TAKE_VM_SNAPSHOT:
+      return "OPERATION_KIND_TAKE_VM_SNAPSHOT";
+    case OperationKind.OPERATION_KIND_REVERT_VM_SNAPSHOT:
+      return "OPERATION_KIND_REVERT_VM_SNAPSHOT";
+    case OperationKind.OPERATION_KIND_DELETE_VM_SNAPSHOTS:
+      return "OPERATION_KIND_DELETE_VM_SNAPSHOTS";
+    case OperationKind.OPERATION_KIND_COMPACT_CHAIN:
+      return "OPERATION_KIND_COMPACT_CHAIN";
     case OperationKind.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";
@@ -191,6 +221,16 @@ export function operationKindToNumber(object: OperationKind): number {
       return 3;
     case OperationKind.OPERATION_KIND_RELEASE_FILES:
       return 4;
+    case OperationKind.OPERATION_KIND_DELETE_BACKUPS:
+      return 5;
+    case OperationKind.OPERATION_KIND_TAKE_VM_SNAPSHOT:
+      return 6;
+    case OperationKind.OPERATION_KIND_REVERT_VM_SNAPSHOT:
+      return 7;
+    case OperationKind.OPERATION_KIND_DELETE_VM_SNAPSHOTS:
+      return 8;
+    case OperationKind.OPERATION_KIND_COMPACT_CHAIN:
+      return 9;
     case OperationKind.UNRECOGNIZED:
     default:
       return -1;
@@ -447,6 +487,11 @@ export interface Operation {
     | { $case: "restoreBackup"; value: RestoreBackupResult }
     | { $case: "cleanupBackupError"; value: CleanupBackupErrorResult }
     | { $case: "releaseFiles"; value: ReleaseFilesResult }
+    | { $case: "deleteBackups"; value: DeleteBackupsResult }
+    | { $case: "takeVmSnapshot"; value: TakeVmSnapshotResult }
+    | { $case: "revertVmSnapshot"; value: RevertVmSnapshotResult }
+    | { $case: "deleteVmSnapshots"; value: DeleteVmSnapshotsResult }
+    | { $case: "compactChain"; value: CompactChainResult }
     | undefined;
 }
 
@@ -488,6 +533,7 @@ export interface TakeBackupResult {
   frozenMs: number;
   frozenAtUnixMs: bigint;
   sizeBytes: bigint;
+  changes?: ChainChanges | undefined;
 }
 
 export interface TakeBackupVolumeResult {
@@ -507,6 +553,7 @@ export interface TakeBackupVolumeResult {
 
 export interface RestoreBackupResult {
   volumes: RestoreBackupVolumeResult[];
+  changes?: ChainChanges | undefined;
 }
 
 export interface RestoreBackupVolumeResult {
@@ -522,6 +569,7 @@ export interface CleanupBackupErrorResult {
   plan: string[];
   /** The active layers at the end. */
   activePaths: { [key: string]: string };
+  changes?: ChainChanges | undefined;
 }
 
 export interface CleanupBackupErrorResult_ActivePathsEntry {
@@ -531,6 +579,75 @@ export interface CleanupBackupErrorResult_ActivePathsEntry {
 
 export interface ReleaseFilesResult {
   releasedBytes: bigint;
+}
+
+/** What an operation changed on primary, for whoever keeps record of layers and snapshots. */
+export interface ChainChanges {
+  /**
+   * Layers of ours that are in no chain any more and whose files are gone. A layer that was asked to go and is not
+   * listed is still there: a snapshot or a second child needs it.
+   */
+  removedPaths: string[];
+  /** Snapshots whose content lies in another file now, because the layer that held it was merged down. */
+  movedPins: MovedPin[];
+}
+
+export interface MovedPin {
+  snapshotId: string;
+  target: string;
+  path: string;
+}
+
+export interface DeleteBackupsResult {
+  /** Their files are gone. */
+  expungedBackupIds: string[];
+  freedBytes: bigint;
+  changes?: ChainChanges | undefined;
+}
+
+export interface TakeVmSnapshotResult {
+  volumes: TakeVmSnapshotVolumeResult[];
+  quiesced: boolean;
+  frozenMs: number;
+  frozenAtUnixMs: bigint;
+}
+
+export interface TakeVmSnapshotVolumeResult {
+  key: string;
+  target: string;
+  /** The layer that holds the snapshot's content. */
+  pinnedPath: string;
+  overlayPath: string;
+  overlayInode: bigint;
+}
+
+export interface RevertVmSnapshotResult {
+  volumes: RevertVmSnapshotVolumeResult[];
+  changes?: ChainChanges | undefined;
+}
+
+export interface RevertVmSnapshotVolumeResult {
+  key: string;
+  target: string;
+  /** The new active layer over the snapshot's. */
+  overlayPath: string;
+  overlayInode: bigint;
+}
+
+export interface DeleteVmSnapshotsResult {
+  changes?: ChainChanges | undefined;
+}
+
+export interface CompactChainResult {
+  volumes: CompactChainVolumeResult[];
+  sizeBytes: bigint;
+  freedBytes: bigint;
+}
+
+export interface CompactChainVolumeResult {
+  key: string;
+  sizeBytes: bigint;
+  digest: string;
 }
 
 function createBaseOperationHeader(): OperationHeader {
@@ -769,6 +886,21 @@ export const Operation: MessageFns<Operation> = {
       case "releaseFiles":
         ReleaseFilesResult.encode(message.result.value, writer.uint32(130).fork()).join();
         break;
+      case "deleteBackups":
+        DeleteBackupsResult.encode(message.result.value, writer.uint32(138).fork()).join();
+        break;
+      case "takeVmSnapshot":
+        TakeVmSnapshotResult.encode(message.result.value, writer.uint32(146).fork()).join();
+        break;
+      case "revertVmSnapshot":
+        RevertVmSnapshotResult.encode(message.result.value, writer.uint32(154).fork()).join();
+        break;
+      case "deleteVmSnapshots":
+        DeleteVmSnapshotsResult.encode(message.result.value, writer.uint32(162).fork()).join();
+        break;
+      case "compactChain":
+        CompactChainResult.encode(message.result.value, writer.uint32(170).fork()).join();
+        break;
     }
     return writer;
   },
@@ -917,6 +1049,52 @@ export const Operation: MessageFns<Operation> = {
             message.result = { $case: "releaseFiles", value: ReleaseFilesResult.decode(reader, reader.uint32()) };
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.result = { $case: "deleteBackups", value: DeleteBackupsResult.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.result = { $case: "takeVmSnapshot", value: TakeVmSnapshotResult.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.result = {
+              $case: "revertVmSnapshot",
+              value: RevertVmSnapshotResult.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.result = {
+              $case: "deleteVmSnapshots",
+              value: DeleteVmSnapshotsResult.decode(reader, reader.uint32()),
+            };
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.result = { $case: "compactChain", value: CompactChainResult.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -954,9 +1132,7 @@ export const Operation: MessageFns<Operation> = {
         : isSet(object.finished_at_unix_ms)
         ? BigInt(object.finished_at_unix_ms)
         : 0n,
-      steps: globalThis.Array.isArray(object?.steps)
-        ? object.steps.map((e: any) => Step.fromJSON(e))
-        : [],
+      steps: globalThis.Array.isArray(object?.steps) ? object.steps.map((e: any) => Step.fromJSON(e)) : [],
       progress: globalThis.Array.isArray(object?.progress)
         ? object.progress.map((e: any) => VolumeProgress.fromJSON(e))
         : [],
@@ -966,9 +1142,7 @@ export const Operation: MessageFns<Operation> = {
         : isSet(object.vm_outcome)
         ? vmOutcomeFromJSON(object.vm_outcome)
         : VmOutcome.VM_OUTCOME_UNSPECIFIED,
-      warnings: globalThis.Array.isArray(object?.warnings)
-        ? object.warnings.map((e: any) => globalThis.String(e))
-        : [],
+      warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => globalThis.String(e)) : [],
       result: isSet(object.takeBackup)
         ? { $case: "takeBackup", value: TakeBackupResult.fromJSON(object.takeBackup) }
         : isSet(object.take_backup)
@@ -985,6 +1159,26 @@ export const Operation: MessageFns<Operation> = {
         ? { $case: "releaseFiles", value: ReleaseFilesResult.fromJSON(object.releaseFiles) }
         : isSet(object.release_files)
         ? { $case: "releaseFiles", value: ReleaseFilesResult.fromJSON(object.release_files) }
+        : isSet(object.deleteBackups)
+        ? { $case: "deleteBackups", value: DeleteBackupsResult.fromJSON(object.deleteBackups) }
+        : isSet(object.delete_backups)
+        ? { $case: "deleteBackups", value: DeleteBackupsResult.fromJSON(object.delete_backups) }
+        : isSet(object.takeVmSnapshot)
+        ? { $case: "takeVmSnapshot", value: TakeVmSnapshotResult.fromJSON(object.takeVmSnapshot) }
+        : isSet(object.take_vm_snapshot)
+        ? { $case: "takeVmSnapshot", value: TakeVmSnapshotResult.fromJSON(object.take_vm_snapshot) }
+        : isSet(object.revertVmSnapshot)
+        ? { $case: "revertVmSnapshot", value: RevertVmSnapshotResult.fromJSON(object.revertVmSnapshot) }
+        : isSet(object.revert_vm_snapshot)
+        ? { $case: "revertVmSnapshot", value: RevertVmSnapshotResult.fromJSON(object.revert_vm_snapshot) }
+        : isSet(object.deleteVmSnapshots)
+        ? { $case: "deleteVmSnapshots", value: DeleteVmSnapshotsResult.fromJSON(object.deleteVmSnapshots) }
+        : isSet(object.delete_vm_snapshots)
+        ? { $case: "deleteVmSnapshots", value: DeleteVmSnapshotsResult.fromJSON(object.delete_vm_snapshots) }
+        : isSet(object.compactChain)
+        ? { $case: "compactChain", value: CompactChainResult.fromJSON(object.compactChain) }
+        : isSet(object.compact_chain)
+        ? { $case: "compactChain", value: CompactChainResult.fromJSON(object.compact_chain) }
         : undefined,
     };
   },
@@ -1035,6 +1229,16 @@ export const Operation: MessageFns<Operation> = {
       obj.cleanupBackupError = CleanupBackupErrorResult.toJSON(message.result.value);
     } else if (message.result?.$case === "releaseFiles") {
       obj.releaseFiles = ReleaseFilesResult.toJSON(message.result.value);
+    } else if (message.result?.$case === "deleteBackups") {
+      obj.deleteBackups = DeleteBackupsResult.toJSON(message.result.value);
+    } else if (message.result?.$case === "takeVmSnapshot") {
+      obj.takeVmSnapshot = TakeVmSnapshotResult.toJSON(message.result.value);
+    } else if (message.result?.$case === "revertVmSnapshot") {
+      obj.revertVmSnapshot = RevertVmSnapshotResult.toJSON(message.result.value);
+    } else if (message.result?.$case === "deleteVmSnapshots") {
+      obj.deleteVmSnapshots = DeleteVmSnapshotsResult.toJSON(message.result.value);
+    } else if (message.result?.$case === "compactChain") {
+      obj.compactChain = CompactChainResult.toJSON(message.result.value);
     }
     return obj;
   },
@@ -1087,6 +1291,42 @@ export const Operation: MessageFns<Operation> = {
       case "releaseFiles": {
         if (object.result?.value !== undefined && object.result?.value !== null) {
           message.result = { $case: "releaseFiles", value: ReleaseFilesResult.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "deleteBackups": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "deleteBackups", value: DeleteBackupsResult.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "takeVmSnapshot": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "takeVmSnapshot", value: TakeVmSnapshotResult.fromPartial(object.result.value) };
+        }
+        break;
+      }
+      case "revertVmSnapshot": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = {
+            $case: "revertVmSnapshot",
+            value: RevertVmSnapshotResult.fromPartial(object.result.value),
+          };
+        }
+        break;
+      }
+      case "deleteVmSnapshots": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = {
+            $case: "deleteVmSnapshots",
+            value: DeleteVmSnapshotsResult.fromPartial(object.result.value),
+          };
+        }
+        break;
+      }
+      case "compactChain": {
+        if (object.result?.value !== undefined && object.result?.value !== null) {
+          message.result = { $case: "compactChain", value: CompactChainResult.fromPartial(object.result.value) };
         }
         break;
       }
@@ -1612,7 +1852,7 @@ export const ErrorInfo_FieldsEntry: MessageFns<ErrorInfo_FieldsEntry> = {
 };
 
 function createBaseTakeBackupResult(): TakeBackupResult {
-  return { volumes: [], quiesced: false, frozenMs: 0, frozenAtUnixMs: 0n, sizeBytes: 0n };
+  return { volumes: [], quiesced: false, frozenMs: 0, frozenAtUnixMs: 0n, sizeBytes: 0n, changes: undefined };
 }
 
 export const TakeBackupResult: MessageFns<TakeBackupResult> = {
@@ -1637,6 +1877,9 @@ export const TakeBackupResult: MessageFns<TakeBackupResult> = {
         throw new globalThis.Error("value provided for field message.sizeBytes of type uint64 too large");
       }
       writer.uint32(40).uint64(message.sizeBytes);
+    }
+    if (message.changes !== undefined) {
+      ChainChanges.encode(message.changes, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -1694,6 +1937,14 @@ export const TakeBackupResult: MessageFns<TakeBackupResult> = {
             message.sizeBytes = reader.uint64() as bigint;
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.changes = ChainChanges.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1727,6 +1978,7 @@ export const TakeBackupResult: MessageFns<TakeBackupResult> = {
         : isSet(object.size_bytes)
         ? BigInt(object.size_bytes)
         : 0n,
+      changes: isSet(object.changes) ? ChainChanges.fromJSON(object.changes) : undefined,
     };
   },
 
@@ -1747,6 +1999,9 @@ export const TakeBackupResult: MessageFns<TakeBackupResult> = {
     if (message.sizeBytes !== 0n) {
       obj.sizeBytes = message.sizeBytes.toString();
     }
+    if (message.changes !== undefined) {
+      obj.changes = ChainChanges.toJSON(message.changes);
+    }
     return obj;
   },
 
@@ -1762,6 +2017,9 @@ export const TakeBackupResult: MessageFns<TakeBackupResult> = {
       ? BigInt(object.frozenAtUnixMs)
       : 0n;
     message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
+    message.changes = (object.changes !== undefined && object.changes !== null)
+      ? ChainChanges.fromPartial(object.changes)
+      : undefined;
     return message;
   },
 };
@@ -2011,13 +2269,16 @@ export const TakeBackupVolumeResult: MessageFns<TakeBackupVolumeResult> = {
 };
 
 function createBaseRestoreBackupResult(): RestoreBackupResult {
-  return { volumes: [] };
+  return { volumes: [], changes: undefined };
 }
 
 export const RestoreBackupResult: MessageFns<RestoreBackupResult> = {
   encode(message: RestoreBackupResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.volumes) {
       RestoreBackupVolumeResult.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.changes !== undefined) {
+      ChainChanges.encode(message.changes, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -2043,6 +2304,14 @@ export const RestoreBackupResult: MessageFns<RestoreBackupResult> = {
             message.volumes.push(RestoreBackupVolumeResult.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.changes = ChainChanges.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2060,6 +2329,7 @@ export const RestoreBackupResult: MessageFns<RestoreBackupResult> = {
       volumes: globalThis.Array.isArray(object?.volumes)
         ? object.volumes.map((e: any) => RestoreBackupVolumeResult.fromJSON(e))
         : [],
+      changes: isSet(object.changes) ? ChainChanges.fromJSON(object.changes) : undefined,
     };
   },
 
@@ -2067,6 +2337,9 @@ export const RestoreBackupResult: MessageFns<RestoreBackupResult> = {
     const obj: any = {};
     if (message.volumes?.length) {
       obj.volumes = message.volumes.map((e) => RestoreBackupVolumeResult.toJSON(e));
+    }
+    if (message.changes !== undefined) {
+      obj.changes = ChainChanges.toJSON(message.changes);
     }
     return obj;
   },
@@ -2077,6 +2350,9 @@ export const RestoreBackupResult: MessageFns<RestoreBackupResult> = {
   fromPartial<I extends Exact<DeepPartial<RestoreBackupResult>, I>>(object: I): RestoreBackupResult {
     const message = createBaseRestoreBackupResult();
     message.volumes = object.volumes?.map((e) => RestoreBackupVolumeResult.fromPartial(e)) || [];
+    message.changes = (object.changes !== undefined && object.changes !== null)
+      ? ChainChanges.fromPartial(object.changes)
+      : undefined;
     return message;
   },
 };
@@ -2207,7 +2483,7 @@ export const RestoreBackupVolumeResult: MessageFns<RestoreBackupVolumeResult> = 
 };
 
 function createBaseCleanupBackupErrorResult(): CleanupBackupErrorResult {
-  return { plan: [], activePaths: {} };
+  return { plan: [], activePaths: {}, changes: undefined };
 }
 
 export const CleanupBackupErrorResult: MessageFns<CleanupBackupErrorResult> = {
@@ -2218,6 +2494,9 @@ export const CleanupBackupErrorResult: MessageFns<CleanupBackupErrorResult> = {
     globalThis.Object.entries(message.activePaths).forEach(([key, value]: [string, string]) => {
       CleanupBackupErrorResult_ActivePathsEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
     });
+    if (message.changes !== undefined) {
+      ChainChanges.encode(message.changes, writer.uint32(26).fork()).join();
+    }
     return writer;
   },
 
@@ -2251,6 +2530,14 @@ export const CleanupBackupErrorResult: MessageFns<CleanupBackupErrorResult> = {
             if (entry2.value !== undefined) {
               message.activePaths[entry2.key] = entry2.value;
             }
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.changes = ChainChanges.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -2295,6 +2582,7 @@ export const CleanupBackupErrorResult: MessageFns<CleanupBackupErrorResult> = {
           {},
         )
         : {},
+      changes: isSet(object.changes) ? ChainChanges.fromJSON(object.changes) : undefined,
     };
   },
 
@@ -2311,6 +2599,9 @@ export const CleanupBackupErrorResult: MessageFns<CleanupBackupErrorResult> = {
           obj.activePaths[k] = v;
         });
       }
+    }
+    if (message.changes !== undefined) {
+      obj.changes = ChainChanges.toJSON(message.changes);
     }
     return obj;
   },
@@ -2330,6 +2621,9 @@ export const CleanupBackupErrorResult: MessageFns<CleanupBackupErrorResult> = {
       },
       {},
     );
+    message.changes = (object.changes !== undefined && object.changes !== null)
+      ? ChainChanges.fromPartial(object.changes)
+      : undefined;
     return message;
   },
 };
@@ -2497,6 +2791,1117 @@ export const ReleaseFilesResult: MessageFns<ReleaseFilesResult> = {
     message.releasedBytes = (object.releasedBytes !== undefined && object.releasedBytes !== null)
       ? BigInt(object.releasedBytes)
       : 0n;
+    return message;
+  },
+};
+
+function createBaseChainChanges(): ChainChanges {
+  return { removedPaths: [], movedPins: [] };
+}
+
+export const ChainChanges: MessageFns<ChainChanges> = {
+  encode(message: ChainChanges, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.removedPaths) {
+      writer.uint32(10).string(v!);
+    }
+    for (const v of message.movedPins) {
+      MovedPin.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ChainChanges {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChainChanges();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.removedPaths.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.movedPins.push(MovedPin.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ChainChanges {
+    return {
+      removedPaths: globalThis.Array.isArray(object?.removedPaths)
+        ? object.removedPaths.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.removed_paths)
+        ? object.removed_paths.map((e: any) => globalThis.String(e))
+        : [],
+      movedPins: globalThis.Array.isArray(object?.movedPins)
+        ? object.movedPins.map((e: any) => MovedPin.fromJSON(e))
+        : globalThis.Array.isArray(object?.moved_pins)
+        ? object.moved_pins.map((e: any) => MovedPin.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: ChainChanges): unknown {
+    const obj: any = {};
+    if (message.removedPaths?.length) {
+      obj.removedPaths = message.removedPaths;
+    }
+    if (message.movedPins?.length) {
+      obj.movedPins = message.movedPins.map((e) => MovedPin.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ChainChanges>, I>>(base?: I): ChainChanges {
+    return ChainChanges.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ChainChanges>, I>>(object: I): ChainChanges {
+    const message = createBaseChainChanges();
+    message.removedPaths = object.removedPaths?.map((e) => e) || [];
+    message.movedPins = object.movedPins?.map((e) => MovedPin.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseMovedPin(): MovedPin {
+  return { snapshotId: "", target: "", path: "" };
+}
+
+export const MovedPin: MessageFns<MovedPin> = {
+  encode(message: MovedPin, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.snapshotId !== "") {
+      writer.uint32(10).string(message.snapshotId);
+    }
+    if (message.target !== "") {
+      writer.uint32(18).string(message.target);
+    }
+    if (message.path !== "") {
+      writer.uint32(26).string(message.path);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): MovedPin {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseMovedPin();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.snapshotId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.target = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): MovedPin {
+    return {
+      snapshotId: isSet(object.snapshotId)
+        ? globalThis.String(object.snapshotId)
+        : isSet(object.snapshot_id)
+        ? globalThis.String(object.snapshot_id)
+        : "",
+      target: isSet(object.target) ? globalThis.String(object.target) : "",
+      path: isSet(object.path) ? globalThis.String(object.path) : "",
+    };
+  },
+
+  toJSON(message: MovedPin): unknown {
+    const obj: any = {};
+    if (message.snapshotId !== "") {
+      obj.snapshotId = message.snapshotId;
+    }
+    if (message.target !== "") {
+      obj.target = message.target;
+    }
+    if (message.path !== "") {
+      obj.path = message.path;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<MovedPin>, I>>(base?: I): MovedPin {
+    return MovedPin.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<MovedPin>, I>>(object: I): MovedPin {
+    const message = createBaseMovedPin();
+    message.snapshotId = object.snapshotId ?? "";
+    message.target = object.target ?? "";
+    message.path = object.path ?? "";
+    return message;
+  },
+};
+
+function createBaseDeleteBackupsResult(): DeleteBackupsResult {
+  return { expungedBackupIds: [], freedBytes: 0n, changes: undefined };
+}
+
+export const DeleteBackupsResult: MessageFns<DeleteBackupsResult> = {
+  encode(message: DeleteBackupsResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.expungedBackupIds) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.freedBytes !== 0n) {
+      if (BigInt.asUintN(64, message.freedBytes) !== message.freedBytes) {
+        throw new globalThis.Error("value provided for field message.freedBytes of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.freedBytes);
+    }
+    if (message.changes !== undefined) {
+      ChainChanges.encode(message.changes, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteBackupsResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteBackupsResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.expungedBackupIds.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.freedBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.changes = ChainChanges.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteBackupsResult {
+    return {
+      expungedBackupIds: globalThis.Array.isArray(object?.expungedBackupIds)
+        ? object.expungedBackupIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.expunged_backup_ids)
+        ? object.expunged_backup_ids.map((e: any) => globalThis.String(e))
+        : [],
+      freedBytes: isSet(object.freedBytes)
+        ? BigInt(object.freedBytes)
+        : isSet(object.freed_bytes)
+        ? BigInt(object.freed_bytes)
+        : 0n,
+      changes: isSet(object.changes) ? ChainChanges.fromJSON(object.changes) : undefined,
+    };
+  },
+
+  toJSON(message: DeleteBackupsResult): unknown {
+    const obj: any = {};
+    if (message.expungedBackupIds?.length) {
+      obj.expungedBackupIds = message.expungedBackupIds;
+    }
+    if (message.freedBytes !== 0n) {
+      obj.freedBytes = message.freedBytes.toString();
+    }
+    if (message.changes !== undefined) {
+      obj.changes = ChainChanges.toJSON(message.changes);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteBackupsResult>, I>>(base?: I): DeleteBackupsResult {
+    return DeleteBackupsResult.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteBackupsResult>, I>>(object: I): DeleteBackupsResult {
+    const message = createBaseDeleteBackupsResult();
+    message.expungedBackupIds = object.expungedBackupIds?.map((e) => e) || [];
+    message.freedBytes = (object.freedBytes !== undefined && object.freedBytes !== null)
+      ? BigInt(object.freedBytes)
+      : 0n;
+    message.changes = (object.changes !== undefined && object.changes !== null)
+      ? ChainChanges.fromPartial(object.changes)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseTakeVmSnapshotResult(): TakeVmSnapshotResult {
+  return { volumes: [], quiesced: false, frozenMs: 0, frozenAtUnixMs: 0n };
+}
+
+export const TakeVmSnapshotResult: MessageFns<TakeVmSnapshotResult> = {
+  encode(message: TakeVmSnapshotResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.volumes) {
+      TakeVmSnapshotVolumeResult.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.quiesced !== false) {
+      writer.uint32(16).bool(message.quiesced);
+    }
+    if (message.frozenMs !== 0) {
+      writer.uint32(24).uint32(message.frozenMs);
+    }
+    if (message.frozenAtUnixMs !== 0n) {
+      if (BigInt.asIntN(64, message.frozenAtUnixMs) !== message.frozenAtUnixMs) {
+        throw new globalThis.Error("value provided for field message.frozenAtUnixMs of type int64 too large");
+      }
+      writer.uint32(32).int64(message.frozenAtUnixMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TakeVmSnapshotResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTakeVmSnapshotResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumes.push(TakeVmSnapshotVolumeResult.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.quiesced = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.frozenMs = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.frozenAtUnixMs = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TakeVmSnapshotResult {
+    return {
+      volumes: globalThis.Array.isArray(object?.volumes)
+        ? object.volumes.map((e: any) => TakeVmSnapshotVolumeResult.fromJSON(e))
+        : [],
+      quiesced: isSet(object.quiesced) ? globalThis.Boolean(object.quiesced) : false,
+      frozenMs: isSet(object.frozenMs)
+        ? globalThis.Number(object.frozenMs)
+        : isSet(object.frozen_ms)
+        ? globalThis.Number(object.frozen_ms)
+        : 0,
+      frozenAtUnixMs: isSet(object.frozenAtUnixMs)
+        ? BigInt(object.frozenAtUnixMs)
+        : isSet(object.frozen_at_unix_ms)
+        ? BigInt(object.frozen_at_unix_ms)
+        : 0n,
+    };
+  },
+
+  toJSON(message: TakeVmSnapshotResult): unknown {
+    const obj: any = {};
+    if (message.volumes?.length) {
+      obj.volumes = message.volumes.map((e) => TakeVmSnapshotVolumeResult.toJSON(e));
+    }
+    if (message.quiesced !== false) {
+      obj.quiesced = message.quiesced;
+    }
+    if (message.frozenMs !== 0) {
+      obj.frozenMs = Math.round(message.frozenMs);
+    }
+    if (message.frozenAtUnixMs !== 0n) {
+      obj.frozenAtUnixMs = message.frozenAtUnixMs.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<TakeVmSnapshotResult>, I>>(base?: I): TakeVmSnapshotResult {
+    return TakeVmSnapshotResult.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TakeVmSnapshotResult>, I>>(object: I): TakeVmSnapshotResult {
+    const message = createBaseTakeVmSnapshotResult();
+    message.volumes = object.volumes?.map((e) => TakeVmSnapshotVolumeResult.fromPartial(e)) || [];
+    message.quiesced = object.quiesced ?? false;
+    message.frozenMs = object.frozenMs ?? 0;
+    message.frozenAtUnixMs = (object.frozenAtUnixMs !== undefined && object.frozenAtUnixMs !== null)
+      ? BigInt(object.frozenAtUnixMs)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseTakeVmSnapshotVolumeResult(): TakeVmSnapshotVolumeResult {
+  return { key: "", target: "", pinnedPath: "", overlayPath: "", overlayInode: 0n };
+}
+
+export const TakeVmSnapshotVolumeResult: MessageFns<TakeVmSnapshotVolumeResult> = {
+  encode(message: TakeVmSnapshotVolumeResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.target !== "") {
+      writer.uint32(18).string(message.target);
+    }
+    if (message.pinnedPath !== "") {
+      writer.uint32(26).string(message.pinnedPath);
+    }
+    if (message.overlayPath !== "") {
+      writer.uint32(34).string(message.overlayPath);
+    }
+    if (message.overlayInode !== 0n) {
+      if (BigInt.asUintN(64, message.overlayInode) !== message.overlayInode) {
+        throw new globalThis.Error("value provided for field message.overlayInode of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.overlayInode);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TakeVmSnapshotVolumeResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTakeVmSnapshotVolumeResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.target = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pinnedPath = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.overlayPath = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.overlayInode = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TakeVmSnapshotVolumeResult {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      target: isSet(object.target) ? globalThis.String(object.target) : "",
+      pinnedPath: isSet(object.pinnedPath)
+        ? globalThis.String(object.pinnedPath)
+        : isSet(object.pinned_path)
+        ? globalThis.String(object.pinned_path)
+        : "",
+      overlayPath: isSet(object.overlayPath)
+        ? globalThis.String(object.overlayPath)
+        : isSet(object.overlay_path)
+        ? globalThis.String(object.overlay_path)
+        : "",
+      overlayInode: isSet(object.overlayInode)
+        ? BigInt(object.overlayInode)
+        : isSet(object.overlay_inode)
+        ? BigInt(object.overlay_inode)
+        : 0n,
+    };
+  },
+
+  toJSON(message: TakeVmSnapshotVolumeResult): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.target !== "") {
+      obj.target = message.target;
+    }
+    if (message.pinnedPath !== "") {
+      obj.pinnedPath = message.pinnedPath;
+    }
+    if (message.overlayPath !== "") {
+      obj.overlayPath = message.overlayPath;
+    }
+    if (message.overlayInode !== 0n) {
+      obj.overlayInode = message.overlayInode.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<TakeVmSnapshotVolumeResult>, I>>(base?: I): TakeVmSnapshotVolumeResult {
+    return TakeVmSnapshotVolumeResult.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<TakeVmSnapshotVolumeResult>, I>>(object: I): TakeVmSnapshotVolumeResult {
+    const message = createBaseTakeVmSnapshotVolumeResult();
+    message.key = object.key ?? "";
+    message.target = object.target ?? "";
+    message.pinnedPath = object.pinnedPath ?? "";
+    message.overlayPath = object.overlayPath ?? "";
+    message.overlayInode = (object.overlayInode !== undefined && object.overlayInode !== null)
+      ? BigInt(object.overlayInode)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseRevertVmSnapshotResult(): RevertVmSnapshotResult {
+  return { volumes: [], changes: undefined };
+}
+
+export const RevertVmSnapshotResult: MessageFns<RevertVmSnapshotResult> = {
+  encode(message: RevertVmSnapshotResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.volumes) {
+      RevertVmSnapshotVolumeResult.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.changes !== undefined) {
+      ChainChanges.encode(message.changes, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevertVmSnapshotResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevertVmSnapshotResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumes.push(RevertVmSnapshotVolumeResult.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.changes = ChainChanges.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RevertVmSnapshotResult {
+    return {
+      volumes: globalThis.Array.isArray(object?.volumes)
+        ? object.volumes.map((e: any) => RevertVmSnapshotVolumeResult.fromJSON(e))
+        : [],
+      changes: isSet(object.changes) ? ChainChanges.fromJSON(object.changes) : undefined,
+    };
+  },
+
+  toJSON(message: RevertVmSnapshotResult): unknown {
+    const obj: any = {};
+    if (message.volumes?.length) {
+      obj.volumes = message.volumes.map((e) => RevertVmSnapshotVolumeResult.toJSON(e));
+    }
+    if (message.changes !== undefined) {
+      obj.changes = ChainChanges.toJSON(message.changes);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<RevertVmSnapshotResult>, I>>(base?: I): RevertVmSnapshotResult {
+    return RevertVmSnapshotResult.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RevertVmSnapshotResult>, I>>(object: I): RevertVmSnapshotResult {
+    const message = createBaseRevertVmSnapshotResult();
+    message.volumes = object.volumes?.map((e) => RevertVmSnapshotVolumeResult.fromPartial(e)) || [];
+    message.changes = (object.changes !== undefined && object.changes !== null)
+      ? ChainChanges.fromPartial(object.changes)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRevertVmSnapshotVolumeResult(): RevertVmSnapshotVolumeResult {
+  return { key: "", target: "", overlayPath: "", overlayInode: 0n };
+}
+
+export const RevertVmSnapshotVolumeResult: MessageFns<RevertVmSnapshotVolumeResult> = {
+  encode(message: RevertVmSnapshotVolumeResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.target !== "") {
+      writer.uint32(18).string(message.target);
+    }
+    if (message.overlayPath !== "") {
+      writer.uint32(26).string(message.overlayPath);
+    }
+    if (message.overlayInode !== 0n) {
+      if (BigInt.asUintN(64, message.overlayInode) !== message.overlayInode) {
+        throw new globalThis.Error("value provided for field message.overlayInode of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.overlayInode);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevertVmSnapshotVolumeResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevertVmSnapshotVolumeResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.target = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.overlayPath = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.overlayInode = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RevertVmSnapshotVolumeResult {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      target: isSet(object.target) ? globalThis.String(object.target) : "",
+      overlayPath: isSet(object.overlayPath)
+        ? globalThis.String(object.overlayPath)
+        : isSet(object.overlay_path)
+        ? globalThis.String(object.overlay_path)
+        : "",
+      overlayInode: isSet(object.overlayInode)
+        ? BigInt(object.overlayInode)
+        : isSet(object.overlay_inode)
+        ? BigInt(object.overlay_inode)
+        : 0n,
+    };
+  },
+
+  toJSON(message: RevertVmSnapshotVolumeResult): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.target !== "") {
+      obj.target = message.target;
+    }
+    if (message.overlayPath !== "") {
+      obj.overlayPath = message.overlayPath;
+    }
+    if (message.overlayInode !== 0n) {
+      obj.overlayInode = message.overlayInode.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<RevertVmSnapshotVolumeResult>, I>>(base?: I): RevertVmSnapshotVolumeResult {
+    return RevertVmSnapshotVolumeResult.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RevertVmSnapshotVolumeResult>, I>>(object: I): RevertVmSnapshotVolumeResult {
+    const message = createBaseRevertVmSnapshotVolumeResult();
+    message.key = object.key ?? "";
+    message.target = object.target ?? "";
+    message.overlayPath = object.overlayPath ?? "";
+    message.overlayInode = (object.overlayInode !== undefined && object.overlayInode !== null)
+      ? BigInt(object.overlayInode)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseDeleteVmSnapshotsResult(): DeleteVmSnapshotsResult {
+  return { changes: undefined };
+}
+
+export const DeleteVmSnapshotsResult: MessageFns<DeleteVmSnapshotsResult> = {
+  encode(message: DeleteVmSnapshotsResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.changes !== undefined) {
+      ChainChanges.encode(message.changes, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteVmSnapshotsResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteVmSnapshotsResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.changes = ChainChanges.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteVmSnapshotsResult {
+    return { changes: isSet(object.changes) ? ChainChanges.fromJSON(object.changes) : undefined };
+  },
+
+  toJSON(message: DeleteVmSnapshotsResult): unknown {
+    const obj: any = {};
+    if (message.changes !== undefined) {
+      obj.changes = ChainChanges.toJSON(message.changes);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteVmSnapshotsResult>, I>>(base?: I): DeleteVmSnapshotsResult {
+    return DeleteVmSnapshotsResult.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteVmSnapshotsResult>, I>>(object: I): DeleteVmSnapshotsResult {
+    const message = createBaseDeleteVmSnapshotsResult();
+    message.changes = (object.changes !== undefined && object.changes !== null)
+      ? ChainChanges.fromPartial(object.changes)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseCompactChainResult(): CompactChainResult {
+  return { volumes: [], sizeBytes: 0n, freedBytes: 0n };
+}
+
+export const CompactChainResult: MessageFns<CompactChainResult> = {
+  encode(message: CompactChainResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.volumes) {
+      CompactChainVolumeResult.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.sizeBytes !== 0n) {
+      if (BigInt.asUintN(64, message.sizeBytes) !== message.sizeBytes) {
+        throw new globalThis.Error("value provided for field message.sizeBytes of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.sizeBytes);
+    }
+    if (message.freedBytes !== 0n) {
+      if (BigInt.asUintN(64, message.freedBytes) !== message.freedBytes) {
+        throw new globalThis.Error("value provided for field message.freedBytes of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.freedBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CompactChainResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCompactChainResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.volumes.push(CompactChainVolumeResult.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sizeBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.freedBytes = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CompactChainResult {
+    return {
+      volumes: globalThis.Array.isArray(object?.volumes)
+        ? object.volumes.map((e: any) => CompactChainVolumeResult.fromJSON(e))
+        : [],
+      sizeBytes: isSet(object.sizeBytes)
+        ? BigInt(object.sizeBytes)
+        : isSet(object.size_bytes)
+        ? BigInt(object.size_bytes)
+        : 0n,
+      freedBytes: isSet(object.freedBytes)
+        ? BigInt(object.freedBytes)
+        : isSet(object.freed_bytes)
+        ? BigInt(object.freed_bytes)
+        : 0n,
+    };
+  },
+
+  toJSON(message: CompactChainResult): unknown {
+    const obj: any = {};
+    if (message.volumes?.length) {
+      obj.volumes = message.volumes.map((e) => CompactChainVolumeResult.toJSON(e));
+    }
+    if (message.sizeBytes !== 0n) {
+      obj.sizeBytes = message.sizeBytes.toString();
+    }
+    if (message.freedBytes !== 0n) {
+      obj.freedBytes = message.freedBytes.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CompactChainResult>, I>>(base?: I): CompactChainResult {
+    return CompactChainResult.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CompactChainResult>, I>>(object: I): CompactChainResult {
+    const message = createBaseCompactChainResult();
+    message.volumes = object.volumes?.map((e) => CompactChainVolumeResult.fromPartial(e)) || [];
+    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
+    message.freedBytes = (object.freedBytes !== undefined && object.freedBytes !== null)
+      ? BigInt(object.freedBytes)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseCompactChainVolumeResult(): CompactChainVolumeResult {
+  return { key: "", sizeBytes: 0n, digest: "" };
+}
+
+export const CompactChainVolumeResult: MessageFns<CompactChainVolumeResult> = {
+  encode(message: CompactChainVolumeResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.sizeBytes !== 0n) {
+      if (BigInt.asUintN(64, message.sizeBytes) !== message.sizeBytes) {
+        throw new globalThis.Error("value provided for field message.sizeBytes of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.sizeBytes);
+    }
+    if (message.digest !== "") {
+      writer.uint32(26).string(message.digest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CompactChainVolumeResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCompactChainVolumeResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sizeBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CompactChainVolumeResult {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      sizeBytes: isSet(object.sizeBytes)
+        ? BigInt(object.sizeBytes)
+        : isSet(object.size_bytes)
+        ? BigInt(object.size_bytes)
+        : 0n,
+      digest: isSet(object.digest) ? globalThis.String(object.digest) : "",
+    };
+  },
+
+  toJSON(message: CompactChainVolumeResult): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.sizeBytes !== 0n) {
+      obj.sizeBytes = message.sizeBytes.toString();
+    }
+    if (message.digest !== "") {
+      obj.digest = message.digest;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CompactChainVolumeResult>, I>>(base?: I): CompactChainVolumeResult {
+    return CompactChainVolumeResult.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CompactChainVolumeResult>, I>>(object: I): CompactChainVolumeResult {
+    const message = createBaseCompactChainVolumeResult();
+    message.key = object.key ?? "";
+    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
+    message.digest = object.digest ?? "";
     return message;
   },
 };
