@@ -117,6 +117,18 @@ export class CrashBench {
     await this.stoppedWithNewContent();
   }
 
+  /** A chain that is open, so that there is a delta on primary, and content written since its head. */
+  async openChainWithNewContent(power: 'running' | 'stopped'): Promise<void> {
+    if ((await this.stack.vm(this.vm)).headBackupId === undefined) {
+      await this.runningWithNewContent();
+      const id = await this.startBackup({ name: 'head of a chain to finish' });
+      const end = await this.waitForRest(id);
+      if (!end.succeeded) throw new Error(`the chain to finish could not be begun: ${end.words}`);
+      await this.concludeBackup(id, true);
+    }
+    await (power === 'running' ? this.runningWithNewContent() : this.stoppedWithNewContent());
+  }
+
   private get restored(): Backup['id'] | undefined {
     return this.restoreChain.at(-1);
   }
@@ -135,6 +147,17 @@ export class CrashBench {
   async startRestore(): Promise<string> {
     if (this.restored === undefined) throw new Error('there is no backup to restore');
     return (await this.stack.startRestore({ id: this.restored })).id;
+  }
+
+  async startFinishChain(): Promise<string> {
+    return (await this.stack.api.post<Operation>(`/vms/${this.vm.uuid}/actions/finish-backup-chain`, {})).id;
+  }
+
+  /** A chain that was finished has no head any more; one that was not is finished by the reconciler or stays open. */
+  async concludeFinishChain(succeeded: boolean): Promise<void> {
+    const { headBackupId } = await this.stack.vm(this.vm);
+    if (succeeded && headBackupId !== undefined)
+      throw new Error(`the chain was finished, but backup ${headBackupId} is still its head`);
   }
 
   /** A published backup must hold the content of now; the guest wrote nothing since before it began. */

@@ -7,7 +7,7 @@ import type { CrashBench } from './crash-bench.js';
 export interface CrashOperation {
   readonly name: string;
   /** The kind of the operation whose steps are struck. */
-  readonly kind: 'TakeBackup' | 'RestoreBackup';
+  readonly kind: 'TakeBackup' | 'RestoreBackup' | 'CleanupBackupError';
   /** Brings the VM to where the operation starts. Not struck. */
   prepare(bench: CrashBench): Promise<void>;
   /** Starts it; returns its operation id. */
@@ -37,5 +37,19 @@ export const OPERATIONS: readonly CrashOperation[] = [
     prepare: (bench) => bench.stoppedWithBackupAndNewContent(),
     start: (bench) => bench.startRestore(),
     conclude: (bench, id, succeeded) => bench.concludeRestore(id, succeeded),
+  },
+  {
+    name: 'FinishBackupChain',
+    kind: 'CleanupBackupError',
+    prepare: (bench) => bench.openChainWithNewContent('running'),
+    start: (bench) => bench.startFinishChain(),
+    conclude: (bench, _id, succeeded) => bench.concludeFinishChain(succeeded),
+  },
+  {
+    name: 'FinishBackupChain-stopped',
+    kind: 'CleanupBackupError',
+    prepare: (bench) => bench.openChainWithNewContent('stopped'),
+    start: (bench) => bench.startFinishChain(),
+    conclude: (bench, _id, succeeded) => bench.concludeFinishChain(succeeded),
   },
 ];
