@@ -8,7 +8,7 @@
  */
 import { dirname, join } from 'node:path';
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
-import { PARTIAL_SUFFIX, backupFolder } from '@holdfast/shared/manifest/paths.js';
+import { backupFolder } from '@holdfast/shared/manifest/paths.js';
 import { formatBytes } from '@holdfast/shared/units/bytes.js';
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import type { Command, Outcome, StepContext, VmOutcomeName } from '../../operations/command.js';
@@ -20,9 +20,10 @@ import { bigintJson } from '../shared/bigint-json.js';
 import { copyWhole } from '../shared/copy-whole.js';
 import { chainPaths, observeSettled, withHypervisor } from '../shared/observe-settled.js';
 import { readBackup, type ReadBackup } from '../shared/read-backup.js';
+import { switchDefinition, undoSwitch } from '../shared/switch-definition.js';
 import { together } from '../shared/together.js';
 import { findDamage, restoreVolume, verifyFile } from './restore-volume.js';
-import { absentIsEmpty, restoredXml, switchDefinition } from './switch-definition.js';
+import { restoredXml } from './restored-xml.js';
 
 const PRIMARY_SLACK_BYTES = 16n << 20n;
 
@@ -134,7 +135,7 @@ async function restoreAndSwitch(ports: CommandPorts, request: RestoreBackupReque
   if (oldXml === undefined) await restoreNvram(ports, request, context, backup, root);
   const wish = { newXml: restoredXml(request, backup, oldXml), ...(oldXml === undefined ? {} : { oldXml }) };
   await context.step('switch', '', wish, async (intent) => {
-    await switchDefinition(ports, request, context, { oldXml: intent.oldXml, newXml: intent.newXml });
+    await switchDefinition(ports, { ...request, what: 'restore' }, context, { oldXml: intent.oldXml, newXml: intent.newXml });
     return null;
   });
 }
@@ -216,37 +217,10 @@ async function undo(
   request: RestoreBackupRequest,
   context: StepContext,
 ): Promise<{ vmOutcome: VmOutcomeName; error?: ErrorData }> {
-  const { vmUuid, operationId } = request.header;
+  const { operationId } = request.header;
   const intent = context.recorded('switch')?.intent as { oldXml?: string } | undefined;
-  if (intent !== undefined) {
-    await context.step('undo-switch', '', {}, async () => {
-      const sources = await withHypervisor(ports, () => ports.hypervisor.definedSources(vmUuid)).catch(absentIsEmpty);
-      const switched = request.volumes.some((volume) => sources.get(volume.target) === volume.newPath);
-      if (switched && intent.oldXml !== undefined)
-        await withHypervisor(ports, () => ports.hypervisor.define(intent.oldXml ?? ''));
-      return null;
-    });
-  }
-  const domain = await withHypervisor(ports, () => ports.hypervisor.observe(vmUuid));
-  const used = new Set(domain?.disks.flatMap((disk) => [...chainPaths(disk), disk.definedPath ?? '']) ?? []);
-  for (const volume of request.volumes) {
-    if (context.recorded('restore', volume.key) === undefined) continue;
-    if (used.has(volume.newPath)) {
-      throw new HoldfastError(
-        'FILE_IN_USE',
-        `${volume.newPath} is used by VM ${request.header.vmName}, so the restore cannot be taken back.`,
-        {
-          path: volume.newPath,
-          vmId: vmUuid,
-        },
-      );
-    }
-    await context.step('undo-remove', volume.key, { path: volume.newPath }, async ({ path }) => {
-      await ports.files.remove(path + PARTIAL_SUFFIX);
-      await ports.files.remove(path);
-      return null;
-    });
-  }
+  const begun = request.volumes.filter((volume) => context.recorded('restore', volume.key) !== undefined);
+  await undoSwitch(ports, { header: request.header, what: 'restore', volumes: begun }, context, intent?.oldXml);
   await ports.storages.release(request.storage.id, operationId);
   return { vmOutcome: 'AsBefore' };
 }

@@ -8,6 +8,7 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { formatBytes } from '@holdfast/shared/units/bytes.js';
 import type { CommandPorts } from '../ports.js';
 import type { TakeBackupRequest, TakeBackupVolume } from '../requests.js';
+import { decideFreeze } from '../shared/decide-freeze.js';
 
 /** Room that the new deltas need at least, per volume: guest writes go there during the copy. */
 const PRIMARY_HEADROOM_BYTES = 64n << 20n;
@@ -63,7 +64,7 @@ export async function preflight(
   await checkPaths(ports, request, volumes, usedByOthers);
   await checkPrimarySpace(ports, request);
   const nvram = await lookAtNvram(ports, domain);
-  const freeze = await decideFreeze(ports, request, domain);
+  const freeze = await decideFreeze(ports, { what: 'backup', quiesce: request.quiesce }, domain);
   const warnings = [...nvram.warnings, ...freeze.warnings];
   return { volumes, running: domain.state !== 'shut-off', nvramPath: nvram.path, freeze: freeze.freeze, warnings };
 }
@@ -195,40 +196,6 @@ async function checkPrimarySpace(ports: CommandPorts, request: TakeBackupRequest
       );
     }
   }
-}
-
-async function decideFreeze(
-  ports: CommandPorts,
-  request: TakeBackupRequest,
-  domain: ObservedDomain,
-): Promise<{ freeze: boolean; warnings: string[] }> {
-  if (request.quiesce === 'no') return { freeze: false, warnings: [] };
-  if (domain.state !== 'running') {
-    return { freeze: false, warnings: [`VM ${domain.name} is not running: there is nothing to freeze.`] };
-  }
-  if (domain.guestAgent) {
-    try {
-      const status = await ports.hypervisor.freezeStatus(domain.uuid, 5_000);
-      if (status === 'thawed') return { freeze: true, warnings: [] };
-      throw new HoldfastError(
-        'FREEZE_FAILED',
-        `The guest of VM ${domain.name} is frozen already, by somebody else. Thaw it (virsh domfsthaw), then try again.`,
-        {
-          vmId: domain.uuid,
-        },
-      );
-    } catch (thrown) {
-      const error = HoldfastError.from(thrown);
-      if (error.code === 'FREEZE_FAILED' || error.code === 'HYPERVISOR_UNAVAILABLE') throw error;
-    }
-  }
-  const reason = domain.guestAgent ? 'its guest agent does not answer' : 'it has no guest agent connected';
-  if (request.quiesce === 'try') return { freeze: false, warnings: [`Not quiesced: ${reason}. The backup is crash-consistent.`] };
-  throw new HoldfastError(
-    'GUEST_AGENT_MISSING',
-    `VM ${domain.name} cannot be quiesced: ${reason}. Install and start qemu-guest-agent in the guest, or ask for quiesce "try" or "no".`,
-    { vmId: domain.uuid },
-  );
 }
 
 /** The copy's estimated size against the storage's free space. */

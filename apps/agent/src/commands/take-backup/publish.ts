@@ -23,7 +23,7 @@ import { copyWhole } from '../shared/copy-whole.js';
 import { explainStorageFailure } from '../shared/explain-storage-failure.js';
 import { together } from '../shared/together.js';
 import type { CopiedVolume } from './copy.js';
-import type { FreezeRecord } from './freeze.js';
+import type { FreezeRecord } from '../shared/take-moment.js';
 import type { Preflight } from './preflight.js';
 
 const RETRY_MS = 2_000;

@@ -17,9 +17,9 @@ import { mergeOrPostpone } from '../merge/merge-or-postpone.js';
 import { bigintJson } from '../shared/bigint-json.js';
 import { explainStorageFailure } from '../shared/explain-storage-failure.js';
 import { chainPaths, diskOf, observeExisting, withHypervisor } from '../shared/observe-settled.js';
+import { takeMoment, type FreezeRecord, type MomentWish } from '../shared/take-moment.js';
 import { together } from '../shared/together.js';
 import { copyVolume, type CopiedVolume } from './copy.js';
-import { takeMoment, type FreezeRecord } from './freeze.js';
 import { checkSecondarySpace, preflight, type Preflight } from './preflight.js';
 import { publish } from './publish.js';
 import { undoTakeBackup } from './undo.js';
@@ -106,7 +106,10 @@ async function copyAndPublish(
     }
     return null;
   });
-  const moment = await takeMoment(ports, request, context, plan);
+  const { header, quiesce, freezeBudgetMs } = request;
+  const disks = request.volumes.map(({ target, newDeltaPath }) => ({ target, newPath: newDeltaPath }));
+  const wish: MomentWish = { header, what: 'backup', quiesce, freezeBudgetMs, freeze: plan.freeze, disks };
+  const moment = await takeMoment(ports, wish, context);
   const copies = await copyAll(ports, request, context, root, plan);
   await publish(ports, request, context, root, { plan, moment, copies });
 }

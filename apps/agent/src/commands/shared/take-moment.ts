@@ -1,0 +1,205 @@
+/**
+ * The moment of a backup or a VM snapshot: freeze (when wished) → one atomic snapshot → thaw, as separate calls. Owns the
+ * freeze budget.
+ * Order: duty "thaw" durable → freeze → snapshot → thaw until the guest says thawed → duty gone.
+ */
+import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import type { CommandHeader, StepContext } from '../../operations/command.js';
+import type { CommandPorts } from '../ports.js';
+import { discardDelta } from '../merge/discard-delta.js';
+import type { QuiesceWish } from '../requests.js';
+import { chainPaths, diskOf, observeSettled, withHypervisor } from './observe-settled.js';
+
+const CALL_MS = 5_000;
+
+/** Of which disks the moment is taken, and how. */
+export interface MomentWish {
+  readonly header: CommandHeader;
+  /** What comes of it, for messages. */
+  readonly what: 'backup' | 'snapshot';
+  readonly quiesce: QuiesceWish;
+  readonly freezeBudgetMs: number;
+  /** What `decideFreeze` said before anything was touched. */
+  readonly freeze: boolean;
+  /** Each gets a new overlay; the VM's other disks stay as they are. */
+  readonly disks: readonly { readonly target: string; readonly newPath: string }[];
+}
+
+/** What the journal keeps of the moment (a type, not an interface: it is also JSON). */
+export type FreezeRecord = {
+  readonly frozenAtUnixMs: number;
+  readonly domainXml: string;
+  /** Target → inode of the new overlay. The name is older than VM snapshots, and journals hold it. */
+  readonly deltaInodes: { readonly [target: string]: string };
+};
+
+/** Freezes, snapshots and thaws. Returns what was recorded and how long the guest was frozen. */
+export async function takeMoment(
+  ports: CommandPorts,
+  wish: MomentWish,
+  context: StepContext,
+): Promise<FreezeRecord & { quiesced: boolean; frozenMs: number }> {
+  const { vmUuid } = wish.header;
+  // Goes into the snapshot's intent: it must be of the time before, also in a later life, and is not fetched while frozen.
+  const domainXml = await withHypervisor(ports, () => ports.hypervisor.domainXml(vmUuid, 'persistent'));
+  const froze = wish.freeze
+    ? await context.step('freeze', '', { budgetMs: wish.freezeBudgetMs }, (_intent, { repeated }) =>
+        freeze(ports, wish, repeated),
+      )
+    : undefined;
+  if (froze?.reason !== undefined) context.warn(`Not quiesced: ${froze.reason}`);
+  const frozen = froze?.frozen === true;
+
+  let budgetPassed = false;
+  const budget = new AbortController();
+  if (frozen) {
+    void ports.clock
+      .sleep(Math.max(0, froze.startedAtUnixMs + wish.freezeBudgetMs - ports.clock.now()), budget.signal)
+      .then(async () => {
+        if (budget.signal.aborted) return;
+        budgetPassed = true;
+        await ports.duties.fulfil(vmUuid, 'thaw', CALL_MS);
+      });
+  }
+  try {
+    const targets = Object.fromEntries(wish.disks.map((disk) => [disk.target, disk.newPath]));
+    const moment = { targets, frozen, domainXml, intendedAtUnixMs: ports.clock.now() };
+    const record = await context.step('snapshot', '', moment, async (intent, { repeated }) => {
+      if (repeated && intent.frozen) {
+        // Whether the snapshot fell inside the freeze cannot be known any more; nothing must claim it.
+        throw new HoldfastError(
+          'INTERRUPTED',
+          `The agent was restarted while the guest was frozen; the ${wish.what} is taken back. Take it again.`,
+          { vmId: vmUuid },
+        );
+      }
+      const taken = await snapshot(ports, wish, context, repeated);
+      return { frozenAtUnixMs: intent.intendedAtUnixMs, domainXml: intent.domainXml, ...taken };
+    });
+    if (!frozen) return { ...record, quiesced: false, frozenMs: 0 };
+    const thawed = await context.step('thaw', '', {}, async () => {
+      const stillFrozen = (await isFrozen(ports, vmUuid)) && !budgetPassed;
+      await ports.duties.fulfil(vmUuid, 'thaw', CALL_MS);
+      return { quiesced: stillFrozen, frozenMs: ports.clock.now() - froze.startedAtUnixMs };
+    });
+    if (!thawed.quiesced) {
+      const reason = `the guest was thawed before the snapshot was finished (budget ${wish.freezeBudgetMs} ms)`;
+      if (wish.quiesce === 'require') throw new HoldfastError('FREEZE_FAILED', `Not quiesced: ${reason}.`, { vmId: vmUuid });
+      context.warn(`Not quiesced: ${reason}. The ${wish.what} is crash-consistent.`);
+    }
+    return { ...record, ...thawed };
+  } finally {
+    budget.abort();
+    await ports.duties.fulfil(vmUuid, 'thaw', CALL_MS);
+  }
+}
+
+async function freeze(
+  ports: CommandPorts,
+  wish: MomentWish,
+  repeated: boolean,
+): Promise<{ frozen: boolean; startedAtUnixMs: number; reason?: string }> {
+  const { vmUuid } = wish.header;
+  if (repeated) {
+    await ports.duties.fulfil(vmUuid, 'thaw', CALL_MS);
+  }
+  const startedAtUnixMs = ports.clock.now();
+  await ports.duties.owe(vmUuid, 'thaw');
+  try {
+    await ports.hypervisor.freeze(vmUuid, wish.freezeBudgetMs);
+    return { frozen: true, startedAtUnixMs };
+  } catch (thrown) {
+    await ports.duties.fulfil(vmUuid, 'thaw', CALL_MS);
+    const error = HoldfastError.from(thrown);
+    const reason = `the guest could not be frozen within ${wish.freezeBudgetMs} ms (${error.message})`;
+    if (wish.quiesce === 'try')
+      return { frozen: false, startedAtUnixMs, reason: `${reason}. The ${wish.what} is crash-consistent.` };
+    throw new HoldfastError(
+      'FREEZE_FAILED',
+      `Not quiesced: ${reason}. Look at the guest's agent, or ask for quiesce "try".`,
+      { vmId: vmUuid },
+      { cause: error },
+    );
+  }
+}
+
+async function isFrozen(ports: CommandPorts, vmUuid: string): Promise<boolean> {
+  try {
+    return (await withHypervisor(ports, () => ports.hypervisor.freezeStatus(vmUuid, CALL_MS))) === 'frozen';
+  } catch {
+    return false;
+  }
+}
+
+type SnapshotSight = 'none' | 'all' | 'mixed';
+
+async function snapshot(
+  ports: CommandPorts,
+  wish: MomentWish,
+  context: StepContext,
+  repeated: boolean,
+): Promise<Pick<FreezeRecord, 'deltaInodes'>> {
+  const { vmUuid } = wish.header;
+  let domain = repeated ? await observeAgain(ports, wish, context) : undefined;
+  if (domain === undefined || sight(wish, domain) !== 'all') {
+    if (domain !== undefined) await removeLeftovers(ports, wish, context, domain);
+    try {
+      await ports.hypervisor.snapshotDisks(vmUuid, wish.disks);
+    } catch (thrown) {
+      // Unknown, not failed: what counts is which files QEMU writes to now.
+      domain = await observeAgain(ports, wish, context);
+      if (sight(wish, domain) !== 'all') throw HoldfastError.from(thrown);
+      context.warn('The snapshot call failed, and yet the snapshot is there.');
+    }
+    domain = await observeAgain(ports, wish, context);
+  }
+  if (sight(wish, domain) !== 'all') {
+    throw new HoldfastError('CHAIN_UNEXPLAINED', `After the snapshot VM ${domain.name} does not use all the new layers.`, {
+      vmId: vmUuid,
+    });
+  }
+  refuseDrift(wish, domain);
+  const deltaInodes = Object.fromEntries(
+    wish.disks.map((disk) => [disk.target, String(diskOf(domain, disk.target).layers[0]?.inode)]),
+  );
+  return { deltaInodes };
+}
+
+/** libvirt does not write a disk whose persistent definition it could not match; the next start would use the old layer. */
+function refuseDrift(wish: MomentWish, domain: ObservedDomain): void {
+  if (!domain.persistent) return;
+  const drifted = wish.disks.filter((disk) => diskOf(domain, disk.target).definedPath !== disk.newPath);
+  if (drifted.length === 0) return;
+  throw new HoldfastError(
+    'DEFINITION_DRIFT',
+    `After the snapshot the persistent definition of VM ${domain.name} still names another file for ${drifted.map((disk) => disk.target).join(', ')}.`,
+    { vmId: domain.uuid },
+  );
+}
+
+async function observeAgain(ports: CommandPorts, wish: MomentWish, context: StepContext): Promise<ObservedDomain> {
+  const domain = await observeSettled(ports, wish.header.vmUuid, context.log);
+  if (domain === undefined)
+    throw new HoldfastError('NOT_FOUND', `VM ${wish.header.vmName} is gone.`, { vmId: wish.header.vmUuid });
+  return domain;
+}
+
+function sight(wish: MomentWish, domain: ObservedDomain): SnapshotSight {
+  const switched = wish.disks.filter((disk) => chainPaths(diskOf(domain, disk.target)).includes(disk.newPath));
+  if (switched.length === wish.disks.length) return 'all';
+  return switched.length === 0 ? 'none' : 'mixed';
+}
+
+/** Overlays of a snapshot that did not happen: not in the chain, so nothing was ever written through them. */
+async function removeLeftovers(
+  ports: CommandPorts,
+  wish: MomentWish,
+  context: StepContext,
+  domain: ObservedDomain,
+): Promise<void> {
+  for (const disk of wish.disks) {
+    if (chainPaths(diskOf(domain, disk.target)).includes(disk.newPath)) continue;
+    await discardDelta(ports, context, wish.header.vmUuid, disk.newPath);
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * Taking a moment back: each new overlay that is in a chain is merged into what is under it, each that is not is removed.
+ * Decides from the chain as it is now, not from how far the operation came.
+ */
+import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
+import type { StepContext, VmOutcomeName } from '../../operations/command.js';
+import { discardDelta } from '../merge/discard-delta.js';
+import { mergeDeltas, type MergeWish } from '../merge/merge-deltas.js';
+import type { CommandPorts } from '../ports.js';
+import { chainPaths, diskOf, observeSettled } from './observe-settled.js';
+
+/** A disk with the overlay that goes. */
+export type UndoneDisk = Omit<MergeWish, 'deltaPaths'> & { readonly newPath: string };
+
+/** AsBefore; MergePending or Unexplained with the reason. Retryable errors go to the runner, which repeats. */
+export async function undoMoment(
+  ports: CommandPorts,
+  context: StepContext,
+  vmUuid: string,
+  disks: readonly UndoneDisk[],
+): Promise<{ vmOutcome: VmOutcomeName; error?: ErrorData }> {
+  await ports.duties.relieve(vmUuid);
+  if (context.recorded('snapshot') === undefined) return { vmOutcome: 'AsBefore' };
+  try {
+    const domain = await observeSettled(ports, vmUuid, context.log);
+    // Migrated away or undefined in the middle: its chain is not ours to touch here.
+    if (domain === undefined) return { vmOutcome: 'MergePending' };
+    for (const disk of disks) {
+      const inChain = chainPaths(diskOf(domain, disk.target)).includes(disk.newPath);
+      if (inChain || context.recorded('undo-plan-merge', disk.target) !== undefined) {
+        await mergeDeltas(ports, context, vmUuid, { ...disk, deltaPaths: [disk.newPath] }, 'undo-');
+      } else {
+        await context.step('undo-remove-delta', disk.target, { path: disk.newPath }, ({ path }) =>
+          discardDelta(ports, context, vmUuid, path),
+        );
+      }
+    }
+    return { vmOutcome: 'AsBefore' };
+  } catch (thrown) {
+    const error = HoldfastError.from(thrown);
+    if (error.code === 'CHAIN_UNEXPLAINED') return { vmOutcome: 'Unexplained', error: error.toData() };
+    if (error.code === 'ORPHANED_QEMU' || error.code === 'FILE_IN_USE' || error.code === 'PLAN_OUTDATED') {
+      context.warn(`The new layers are not merged back yet: ${error.message}`);
+      return { vmOutcome: 'MergePending', error: error.toData() };
+    }
+    throw error;
+  }
+}
