@@ -73,6 +73,7 @@ export interface TakeBackupResult {
   readonly frozenMs: number;
   readonly frozenAtUnixMs: number;
   readonly sizeBytes: bigint;
+  readonly changes: ChainChanges;
 }
 
 export interface RestoreBackupVolume {
@@ -116,6 +117,7 @@ export interface RestoreBackupResult {
     readonly newPath: string;
     readonly oldPaths: readonly string[];
   }[];
+  readonly changes: ChainChanges;
 }
 
 export interface CleanupBackupErrorRequest {
@@ -131,6 +133,7 @@ export interface CleanupBackupErrorResult {
   readonly plan: readonly string[];
   /** Target → active layer at the end. */
   readonly activePaths: Readonly<Record<string, string>>;
+  readonly changes: ChainChanges;
 }
 
 export interface ReleaseFilesRequest {

@@ -285,7 +285,14 @@ function assemble(
     }
     if (process !== undefined) problems.push(orphanProblem(current.uuid, current.name, process.pid, true));
   }
-  return { ...common(current, known), persistent: persistent !== undefined, runId: process?.runId, disks, problems };
+  return {
+    ...common(current, known),
+    persistent: persistent !== undefined,
+    runId: process?.runId,
+    disks,
+    snapshots: [],
+    problems,
+  };
 }
 
 function common(current: DomainFacts, { state }: Definition) {
@@ -314,6 +321,7 @@ function unreadable(definition: Definition, error: HoldfastError, process: QemuP
     persistent: persistent !== undefined,
     runId: process?.runId,
     disks,
+    snapshots: [],
     problems: [{ code: error.code, message, fields: { ...error.fields, vmId: current.uuid } }],
   };
 }
@@ -330,6 +338,7 @@ function unknownOrphan(process: QemuProcess): ObservedDomain {
     memoryBytes: 0n,
     nvramPath: undefined,
     disks: [],
+    snapshots: [],
     problems: [orphanProblem(process.uuid, process.name, process.pid, false)],
   };
 }

@@ -80,5 +80,14 @@ export interface Command<Request extends { readonly header: CommandHeader }, Res
   /** Does the work. Throws HoldfastError when it cannot; before the point of no return that leads to undo. */
   run(request: Request, context: StepContext): Promise<Outcome<Result>>;
   /** Takes back what was done, by looking at what is really there. Runs in its own steps (names begin with "undo-"). */
-  undo(request: Request, context: StepContext, error: HoldfastError): Promise<{ vmOutcome: VmOutcomeName; error?: ErrorData }>;
+  undo(request: Request, context: StepContext, error: HoldfastError): Promise<Undone<Result>>;
+}
+
+/** How a VM is after an undo. */
+export interface Undone<Result> {
+  readonly vmOutcome: VmOutcomeName;
+  /** What kept the undo from its end. */
+  readonly error?: ErrorData;
+  /** What was done and stays done, for whoever keeps record of it. */
+  readonly result?: Result;
 }

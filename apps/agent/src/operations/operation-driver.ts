@@ -5,7 +5,7 @@
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Clock } from '../clock/clock.js';
 import type { Breakpoints } from './breakpoints.js';
-import type { Outcome, VmOutcomeName } from './command.js';
+import type { Json, Outcome, VmOutcomeName } from './command.js';
 import { AgentStopping, type LiveOperation } from './live-operation.js';
 import { PassContext, type PassKind } from './pass-context.js';
 
@@ -120,7 +120,8 @@ export class OperationDriver {
         const context = this.context(operation, 'undo', resumed || tries > 0);
         const undone = await operation.command.undo(operation.request, context, HoldfastError.fromData(reason));
         this.mustBeWhole(operation);
-        return await this.finishUndone(operation, reason, undone.vmOutcome, undone.error);
+        const result = undone.result === undefined ? undefined : operation.command.resultCodec.encode(undone.result);
+        return await this.finishUndone(operation, reason, undone.vmOutcome, undone.error, result);
       } catch (thrown) {
         this.mustBeWhole(operation);
         const error = HoldfastError.from(thrown);
@@ -138,6 +139,7 @@ export class OperationDriver {
     reason: ErrorData,
     vmOutcome: VmOutcomeName,
     undoError: ErrorData | undefined,
+    result?: Json,
   ): Promise<void> {
     if (undoError !== undefined) await operation.append({ type: 'warning', message: `Taking back failed: ${undoError.message}` });
     const cancelled = reason.code === 'CANCELLED' && operation.stopReason !== undefined && undoError === undefined;
@@ -146,7 +148,13 @@ export class OperationDriver {
       undoError === undefined
         ? reason
         : { ...reason, fields: { ...reason.fields, undoCode: undoError.code, undoMessage: undoError.message } };
-    await operation.append({ type: 'finished', state: cancelled ? 'Cancelled' : 'Failed', vmOutcome, error });
+    await operation.append({
+      type: 'finished',
+      state: cancelled ? 'Cancelled' : 'Failed',
+      vmOutcome,
+      error,
+      ...(result === undefined ? {} : { result }),
+    });
   }
 
   /** The time limit counts from the operation's start, over all lives. Returns the end of the watch. */

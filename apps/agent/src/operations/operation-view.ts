@@ -79,7 +79,7 @@ export interface OperationView {
   readonly error: ErrorData | undefined;
   readonly vmOutcome: VmOutcomeName | undefined;
   readonly warnings: readonly string[];
-  /** As the command's result codec encodes it; only of a succeeded operation. */
+  /** As the command's result codec encodes it; of an operation that was taken back: what stays done, if anything does. */
   readonly result: Json | undefined;
   readonly pastPointOfNoReturn: boolean;
   readonly stopRequested: ErrorData | undefined;

@@ -16,6 +16,7 @@ function domain(uuid: string, more: Partial<ObservedDomain> = {}): ObservedDomai
     memoryBytes: 1n,
     nvramPath: undefined,
     disks: [],
+    snapshots: [],
     problems: [],
     ...more,
   };

@@ -112,6 +112,7 @@ describe('the agent over mutual TLS', () => {
           memoryBytes: 5n,
           nvramPath: undefined,
           disks: [],
+          snapshots: [],
           problems: [],
         },
       ],

@@ -30,6 +30,13 @@ export function wireDomain(domain: ObservedDomain): Domain {
       refusal: disk.refusal && wireError(disk.refusal),
     })),
     problems: domain.problems.map(wireError),
-    snapshots: [],
+    snapshots: domain.snapshots.map((snapshot) => ({
+      name: snapshot.name,
+      parentName: snapshot.parentName ?? '',
+      createdAtUnixMs: BigInt(snapshot.createdAtUnixMs),
+      current: snapshot.current,
+      foreignKind: snapshot.foreignKind,
+      disks: snapshot.disks.map(({ target, pinnedPath, overlayPath }) => ({ target, pinnedPath, overlayPath })),
+    })),
   };
 }

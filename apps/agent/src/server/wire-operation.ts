@@ -5,10 +5,12 @@ import {
   OperationState,
   StepState,
   VmOutcome,
+  type ChainChanges as WireChainChanges,
   type ErrorInfo,
   type Operation,
 } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import type { Commands } from '../commands/index.js';
+import type { ChainChanges } from '../commands/requests.js';
 import type { OperationKindName, VmOutcomeName } from '../operations/command.js';
 import type { OperationStateName, OperationView, StepStateName } from '../operations/operation-view.js';
 
@@ -81,22 +83,40 @@ function wireResult(view: OperationView, codecs: ResultCodecs): Operation['resul
         deltaPath: volume.deltaPath ?? '',
         deltaInode: volume.deltaInode ?? 0n,
       }));
-      return { $case: 'takeBackup', value: { ...result, volumes, frozenAtUnixMs: BigInt(result.frozenAtUnixMs) } };
+      return {
+        $case: 'takeBackup',
+        value: { ...result, volumes, frozenAtUnixMs: BigInt(result.frozenAtUnixMs), changes: wireChanges(result.changes) },
+      };
     }
     case 'RestoreBackup': {
       const result = codecs.RestoreBackup.resultCodec.decode(view.result);
       return {
         $case: 'restoreBackup',
-        value: { volumes: result.volumes.map((volume) => ({ ...volume, oldPaths: [...volume.oldPaths] })) },
+        value: {
+          volumes: result.volumes.map((volume) => ({ ...volume, oldPaths: [...volume.oldPaths] })),
+          changes: wireChanges(result.changes),
+        },
       };
     }
     case 'CleanupBackupError': {
       const result = codecs.CleanupBackupError.resultCodec.decode(view.result);
-      return { $case: 'cleanupBackupError', value: { plan: [...result.plan], activePaths: { ...result.activePaths } } };
+      return {
+        $case: 'cleanupBackupError',
+        value: {
+          plan: [...result.plan],
+          activePaths: { ...result.activePaths },
+          changes: wireChanges(result.changes),
+        },
+      };
     }
     case 'ReleaseFiles':
       return { $case: 'releaseFiles', value: codecs.ReleaseFiles.resultCodec.decode(view.result) };
   }
+}
+
+/** What an operation changed on primary, as the protocol shows it. */
+export function wireChanges(changes: ChainChanges): WireChainChanges {
+  return { removedPaths: [...changes.removedPaths], movedPins: changes.movedPins.map((pin) => ({ ...pin })) };
 }
 
 /** On the wire a time that is not there is 0. */

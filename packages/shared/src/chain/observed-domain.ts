@@ -30,6 +30,27 @@ export interface ObservedDisk {
   readonly refusal: ErrorData | undefined;
 }
 
+/** What libvirt's own snapshot of a disk holds on to. */
+export interface ObservedSnapshotDisk {
+  readonly target: string;
+  /** The layer that holds the snapshot's content. */
+  readonly pinnedPath: string;
+  readonly pinnedFormat: ImageFormat;
+  /** The overlay that was put on it; empty: none, the snapshot is kept inside the image. */
+  readonly overlayPath: string;
+}
+
+/** A snapshot that libvirt keeps record of: made by virsh or another tool, never by Holdfast. */
+export interface ObservedSnapshot {
+  readonly name: string;
+  readonly parentName: string | undefined;
+  readonly createdAtUnixMs: number;
+  readonly current: boolean;
+  /** It holds memory, or is kept inside an image: listed, and left to virsh. */
+  readonly foreignKind: boolean;
+  readonly disks: readonly ObservedSnapshotDisk[];
+}
+
 export interface ObservedDomain {
   readonly uuid: string;
   readonly name: string;
@@ -44,6 +65,7 @@ export interface ObservedDomain {
   readonly nvramPath: string | undefined;
   /** CD-ROM and floppy drives are left out. */
   readonly disks: readonly ObservedDisk[];
+  readonly snapshots: readonly ObservedSnapshot[];
   /** DEFINITION_DRIFT, HYPERVISOR_OUT_OF_STEP, ORPHANED_QEMU: what makes work unsafe now. */
   readonly problems: readonly ErrorData[];
 }

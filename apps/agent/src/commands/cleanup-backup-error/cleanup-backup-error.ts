@@ -5,10 +5,11 @@
  */
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Command, Outcome, StepContext } from '../../operations/command.js';
+import { joinChanges, NO_CHANGES, recordedChanges } from '../merge/chain-changes.js';
 import { discardDelta } from '../merge/discard-delta.js';
 import { mergeDeltas, planOf } from '../merge/merge-deltas.js';
 import type { CommandPorts } from '../ports.js';
-import type { CleanupBackupErrorRequest, CleanupBackupErrorResult } from '../requests.js';
+import type { ChainChanges, CleanupBackupErrorRequest, CleanupBackupErrorResult, PinnedLayer } from '../requests.js';
 import { bigintJson } from '../shared/bigint-json.js';
 import { discardBackupFolder } from '../shared/discard-backup-folder.js';
 import { observeExisting } from '../shared/observe-settled.js';
@@ -22,7 +23,11 @@ export function cleanupBackupErrorCommand(ports: CommandPorts): Command<CleanupB
     run: (request, context) => run(ports, request, context),
     undo: async (request, context, error) => {
       if (request.storage) await ports.storages.release(request.storage.id, context.operationId);
-      return { vmOutcome: error.code === 'CHAIN_UNEXPLAINED' ? 'Unexplained' : 'MergePending', error: error.toData() };
+      return {
+        vmOutcome: error.code === 'CHAIN_UNEXPLAINED' ? 'Unexplained' : 'MergePending',
+        error: error.toData(),
+        result: { plan: [], activePaths: {}, changes: changesSoFar(request, context) },
+      };
     },
   };
 }
@@ -34,10 +39,11 @@ async function run(
 ): Promise<Outcome<CleanupBackupErrorResult>> {
   const { vmUuid } = request.header;
   const plan = await context.step('plan', '', {}, () => planInWords(ports, request, context));
-  if (request.dryRun) return { result: { plan, activePaths: {} }, vmOutcome: 'AsBefore' };
+  if (request.dryRun) return { result: { plan, activePaths: {}, changes: NO_CHANGES }, vmOutcome: 'AsBefore' };
   for (const volume of request.volumes) await mergeDeltas(ports, context, vmUuid, volume, '');
+  const pins = pinsNow(request, context);
   for (const path of request.unusedDeltaPaths) {
-    await context.step('remove-unused', path, { path }, (intent) => discardDelta(ports, context, vmUuid, intent.path));
+    await context.step('remove-unused', path, { path }, (intent) => discardDelta(ports, context, vmUuid, intent.path, pins));
   }
   if (request.storage && request.unpublishedBackupIds.length > 0) {
     const { root } = await ports.storages.acquire(request.storage, context.operationId, 'read');
@@ -54,7 +60,27 @@ async function run(
     const domain = await observeExisting(ports, vmUuid, context.log);
     for (const disk of domain.disks) if (disk.layers[0]) activePaths[disk.target] = disk.layers[0].path;
   }
-  return { result: { plan, activePaths }, vmOutcome: 'AsAfter' };
+  return { result: { plan, activePaths, changes: changesSoFar(request, context) }, vmOutcome: 'AsAfter' };
+}
+
+/** Merged layers and removed files, as far as this operation came. */
+function changesSoFar(request: CleanupBackupErrorRequest, context: StepContext): ChainChanges {
+  const removed = request.unusedDeltaPaths.filter((path) => context.recorded('remove-unused', path)?.confirmed);
+  return joinChanges([
+    ...request.volumes.map((volume) => recordedChanges(context, volume.target, '')),
+    { removedPaths: removed, movedPins: [] },
+  ]);
+}
+
+/** Where the contents of the snapshots are after the merges. */
+function pinsNow(request: CleanupBackupErrorRequest, context: StepContext): PinnedLayer[] {
+  const { movedPins } = changesSoFar(request, context);
+  return request.volumes.flatMap(({ target, pins }) =>
+    pins.map((pin) => {
+      const moved = movedPins.find((one) => one.snapshotId === pin.snapshotId && one.target === target);
+      return moved === undefined ? pin : { snapshotId: pin.snapshotId, path: moved.path };
+    }),
+  );
 }
 
 async function planInWords(ports: CommandPorts, request: CleanupBackupErrorRequest, context: StepContext): Promise<string[]> {

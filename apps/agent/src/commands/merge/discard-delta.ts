@@ -5,13 +5,22 @@
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
+import type { PinnedLayer } from '../requests.js';
 import { chainPaths, observeExisting } from '../shared/observe-settled.js';
 
-/** FILE_IN_USE, IMAGE_LOCKED; a file that is gone already is fine. */
-export async function discardDelta(ports: CommandPorts, context: StepContext, vmUuid: string, path: string): Promise<null> {
+/** `pins`: of the VM's snapshots, all that there are. FILE_IN_USE, IMAGE_LOCKED; a file that is gone already is fine. */
+export async function discardDelta(
+  ports: CommandPorts,
+  context: StepContext,
+  vmUuid: string,
+  path: string,
+  pins: readonly PinnedLayer[],
+): Promise<null> {
   if ((await ports.files.stat(path)) === undefined) return null;
   const domain = await observeExisting(ports, vmUuid, context.log);
-  const used = domain.disks.some((disk) => chainPaths(disk).includes(path) || disk.definedPath === path);
+  const used =
+    domain.disks.some((disk) => chainPaths(disk).includes(path) || disk.definedPath === path) ||
+    pins.some((pin) => pin.path === path);
   if (used || (await ports.hypervisor.pathsInUseByOthers(vmUuid)).has(path)) {
     throw new HoldfastError('FILE_IN_USE', `${path} is in the chain of a VM, so it is not deleted.`, { path, vmId: vmUuid });
   }

@@ -9,7 +9,9 @@ import { planMerge, type MergeStep } from '@holdfast/shared/chain/plan-merge.js'
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
+import type { ChainChanges, MergeVolume } from '../requests.js';
 import { chainPaths, diskOf, observeExisting } from '../shared/observe-settled.js';
+import { mergeSubject, NO_CHANGES, recordedChanges } from './chain-changes.js';
 import { commitLive } from './commit-live.js';
 import { commitOffline } from './commit-offline.js';
 import { discardDelta } from './discard-delta.js';
@@ -25,18 +27,12 @@ export type MergeIntent = {
   readonly base: string;
   /** The QEMU process that had the chain open when the merge was planned; absent: stopped. */
   readonly runId?: string;
+  /** Our snapshots whose content is in `top` before, and in `base` after it. */
+  readonly pins: readonly string[];
 };
 
-/** What is to be merged of one disk. */
-export interface MergeWish {
-  readonly target: string;
-  readonly deltaPaths: readonly string[];
-  /** Layers at and below this path are never written to. */
-  readonly templatePath?: string | undefined;
-}
-
 /** The plan of one disk: what of `deltaPaths` is in its chain, bottom first. Pure over the observation. */
-export function planOf(domain: ObservedDomain, wish: MergeWish): readonly MergeStep[] {
+export function planOf(domain: ObservedDomain, wish: MergeVolume): readonly MergeStep[] {
   return planMerge({
     ...(wish.templatePath === undefined ? {} : { templatePath: wish.templatePath }),
     layers: diskOf(domain, wish.target).layers,
@@ -47,40 +43,42 @@ export function planOf(domain: ObservedDomain, wish: MergeWish): readonly MergeS
 
 /**
  * Merges the given deltas of one disk and deletes their files. `prefix` keeps step names apart when an operation merges
- * in its forward and in its undo part. Throws when the chain is not what it must be; everything already merged stays merged.
+ * in its forward and in its undo part. Returns what is different now. Throws when the chain is not what it must be; everything already merged stays merged.
  */
 export async function mergeDeltas(
   ports: CommandPorts,
   context: StepContext,
   vmUuid: string,
-  wish: MergeWish,
+  wish: MergeVolume,
   prefix: '' | 'undo-',
-): Promise<void> {
+): Promise<ChainChanges> {
   const { target, deltaPaths } = wish;
-  if (deltaPaths.length === 0) return;
+  if (deltaPaths.length === 0) return NO_CHANGES;
   const plan = await context.step(`${prefix}plan-merge`, target, { deltaPaths }, async () => {
     const domain = await observeExisting(ports, vmUuid, context.log);
     return planOf(domain, wish).map((step): MergeIntent => ({
       target,
       top: step.top,
       base: step.base,
+      pins: wish.pins.filter((pin) => pin.path === step.top).map((pin) => pin.snapshotId),
       ...(domain.runId === undefined ? {} : { runId: domain.runId }),
     }));
   });
   for (const [index, merge] of plan.entries()) {
-    const subject = `${target}.${index + 1}`;
+    const subject = mergeSubject(target, index);
     const { discard } = await context.step(`${prefix}merge`, subject, merge, (intent, { repeated }) =>
       mergeOne(ports, context, vmUuid, intent, repeated),
     );
     if (discard)
       await context.step(`${prefix}discard`, subject, { path: merge.top }, ({ path }) =>
-        discardDelta(ports, context, vmUuid, path),
+        discardDelta(ports, context, vmUuid, path, []),
       );
     else
       context.warn(
         `${merge.top} was left: it is out of the chain of ${target}, but whether all of it was merged cannot be proven.`,
       );
   }
+  return recordedChanges(context, target, prefix);
 }
 
 async function mergeOne(

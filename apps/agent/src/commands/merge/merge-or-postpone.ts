@@ -2,15 +2,21 @@
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
-import { mergeDeltas, type MergeWish } from './merge-deltas.js';
+import type { ChainChanges, MergeVolume } from '../requests.js';
+import { joinChanges, recordedChanges } from './chain-changes.js';
+import { mergeDeltas } from './merge-deltas.js';
 
-/** Merges disk by disk. True when something is left to merge; a hypervisor that is away goes to the runner, which repeats. */
+/**
+ * Merges disk by disk. `pending`: something is left to merge that could not be merged now (what must stay because of a
+ * snapshot or a second child is not pending); `changes`: what was done all the same. A hypervisor that is away goes to the
+ * runner, which repeats.
+ */
 export async function mergeOrPostpone(
   ports: CommandPorts,
   context: StepContext,
   vmUuid: string,
-  wishes: readonly MergeWish[],
-): Promise<boolean> {
+  wishes: readonly MergeVolume[],
+): Promise<{ pending: boolean; changes: ChainChanges }> {
   let pending = false;
   // One after another: each pivot suspends the guest for a moment.
   for (const wish of wishes) {
@@ -23,5 +29,5 @@ export async function mergeOrPostpone(
       context.warn(`The deltas of ${wish.target} are not merged yet: ${error.message}`);
     }
   }
-  return pending;
+  return { pending, changes: joinChanges(wishes.map((wish) => recordedChanges(context, wish.target, ''))) };
 }

@@ -50,9 +50,9 @@ async function run(
     await context.pointOfNoReturn();
   }
   await ports.storages.release(request.storage.id, operationId);
-  const pending = await mergeOrPostpone(ports, context, vmUuid, request.mergeVolumes);
+  const { pending, changes } = await mergeOrPostpone(ports, context, vmUuid, request.mergeVolumes);
   const volumes = request.volumes.map(({ key, target, newPath }) => ({ key, target, newPath, oldPaths: old[key] ?? [] }));
-  return { result: { volumes }, vmOutcome: pending ? 'MergePending' : 'AsAfter' };
+  return { result: { volumes, changes }, vmOutcome: pending ? 'MergePending' : 'AsAfter' };
 }
 
 async function preflight(

@@ -200,6 +200,6 @@ async function removeLeftovers(
 ): Promise<void> {
   for (const disk of wish.disks) {
     if (chainPaths(diskOf(domain, disk.target)).includes(disk.newPath)) continue;
-    await discardDelta(ports, context, wish.header.vmUuid, disk.newPath);
+    await discardDelta(ports, context, wish.header.vmUuid, disk.newPath, []);
   }
 }

@@ -5,12 +5,13 @@
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import type { StepContext, VmOutcomeName } from '../../operations/command.js';
 import { discardDelta } from '../merge/discard-delta.js';
-import { mergeDeltas, type MergeWish } from '../merge/merge-deltas.js';
+import { mergeDeltas } from '../merge/merge-deltas.js';
 import type { CommandPorts } from '../ports.js';
+import type { MergeVolume } from '../requests.js';
 import { chainPaths, diskOf, observeSettled } from './observe-settled.js';
 
 /** A disk with the overlay that goes. */
-export type UndoneDisk = Omit<MergeWish, 'deltaPaths'> & { readonly newPath: string };
+export type UndoneDisk = Omit<MergeVolume, 'deltaPaths'> & { readonly newPath: string };
 
 /** AsBefore; MergePending or Unexplained with the reason. Retryable errors go to the runner, which repeats. */
 export async function undoMoment(
@@ -31,7 +32,7 @@ export async function undoMoment(
         await mergeDeltas(ports, context, vmUuid, { ...disk, deltaPaths: [disk.newPath] }, 'undo-');
       } else {
         await context.step('undo-remove-delta', disk.target, { path: disk.newPath }, ({ path }) =>
-          discardDelta(ports, context, vmUuid, path),
+          discardDelta(ports, context, vmUuid, path, disk.pins),
         );
       }
     }

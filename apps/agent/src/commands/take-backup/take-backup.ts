@@ -12,7 +12,7 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { MANIFEST_FILE, backupFolder } from '@holdfast/shared/manifest/paths.js';
 import type { Command, Outcome, StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
-import type { TakeBackupRequest, TakeBackupResult, TakeBackupVolume } from '../requests.js';
+import type { ChainChanges, TakeBackupRequest, TakeBackupResult, TakeBackupVolume } from '../requests.js';
 import { mergeOrPostpone } from '../merge/merge-or-postpone.js';
 import { bigintJson } from '../shared/bigint-json.js';
 import { explainStorageFailure } from '../shared/explain-storage-failure.js';
@@ -58,8 +58,8 @@ async function run(ports: CommandPorts, request: TakeBackupRequest, context: Ste
   await ports.storages.release(request.storage.id, operationId);
   // The backup is published: whatever happens to its merges, it stays.
   const wishes = request.volumes.map((volume) => ({ ...volume, deltaPaths: volume.mergeDeltaPaths }));
-  const pending = await mergeOrPostpone(ports, context, vmUuid, wishes);
-  return { result: await buildResult(ports, request, context, plan), vmOutcome: pending ? 'MergePending' : 'AsAfter' };
+  const { pending, changes } = await mergeOrPostpone(ports, context, vmUuid, wishes);
+  return { result: await buildResult(ports, request, context, plan, changes), vmOutcome: pending ? 'MergePending' : 'AsAfter' };
 }
 
 /**
@@ -133,6 +133,7 @@ async function buildResult(
   request: TakeBackupRequest,
   context: StepContext,
   plan: Preflight,
+  changes: ChainChanges,
 ): Promise<TakeBackupResult> {
   const moment = recordedResult<FreezeRecord>(context, 'snapshot');
   const thaw = recordedResult<{ quiesced: boolean; frozenMs: number } | undefined>(context, 'thaw');
@@ -160,6 +161,7 @@ async function buildResult(
     frozenMs: thaw?.frozenMs ?? 0,
     frozenAtUnixMs: moment.frozenAtUnixMs,
     sizeBytes: volumes.reduce((sum, volume) => sum + volume.sizeBytes, 0n),
+    changes,
   };
 }
 
