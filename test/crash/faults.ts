@@ -56,6 +56,22 @@ export const FAULTS: readonly Fault[] = [
     },
     heal: nothing,
   },
+  {
+    // Not a failure: an owner may switch a VM on or off whenever they like.
+    name: 'power-button',
+    async strike(bench) {
+      const on = (await bench.vm.domstate()) === 'running';
+      try {
+        await (on ? bench.vm.destroy() : bench.vm.start());
+        bench.notes.push(on ? 'switched off' : 'switched on');
+      } catch (error) {
+        // A start between two states of a definition may be refused; the owner tries again later.
+        if (on) throw error;
+        bench.notes.push('the start was refused');
+      }
+    },
+    heal: nothing,
+  },
   killTool('qemu-img'),
   killTool('virsh'),
   {
