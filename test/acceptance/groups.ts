@@ -6,11 +6,13 @@ import { crashRows } from './rows/crash.js';
 import { failedCopyRows } from './rows/failed-copy.js';
 import { failedRestoreRows } from './rows/failed-restore.js';
 import { holdfastLostRows } from './rows/holdfast-lost.js';
+import { movedVmRows } from './rows/moved-vm.js';
 import { restoreRows } from './rows/restore.js';
 
 export const rowGroups: readonly AnyRowGroup[] = [
   chainRows,
   attachRows,
+  movedVmRows,
   restoreRows,
   failedRestoreRows,
   holdfastLostRows,

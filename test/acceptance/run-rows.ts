@@ -12,7 +12,7 @@ export interface RunOptions {
 
 /** Runs the rows, group after group, each on a stage of its own. */
 export async function runRows({ name, chosen, report }: RunOptions): Promise<void> {
-  const stack = await SystemStack.start({ name });
+  const stack = await SystemStack.start({ name, hosts: 2 });
   try {
     for (const group of rowGroups) await group.run(stack, chosen, report);
   } finally {

@@ -26,7 +26,8 @@ const fileMiB = 1;
 export class Scenario {
   private constructor(
     readonly stack: SystemStack,
-    readonly vm: TestVm,
+    /** On the host where it is now. */
+    public vm: TestVm,
     readonly storage: StackStorage,
     readonly references: References,
   ) {}

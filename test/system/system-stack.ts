@@ -3,6 +3,7 @@
  * tokens, and a storage. Owns all of it and leaves nothing behind; pieces of an interrupted run of the same name go first.
  * It speaks to the product only as an operator can: REST, command line, the agent's join command.
  */
+import { join } from 'node:path';
 import type { Backup, CreateBackup, RestoreBackup } from '@holdfast/shared/api/backups.js';
 import type { Host, JoinToken, Vm, Volume, Zone } from '@holdfast/shared/api/inventory.js';
 import type { Offering } from '@holdfast/shared/api/offerings.js';
@@ -10,6 +11,7 @@ import type { Operation } from '@holdfast/shared/api/operations.js';
 import type { Storage } from '@holdfast/shared/api/storage.js';
 import { TestHost } from '../testbed/test-host.js';
 import { TestStorage, type StorageKind } from '../testbed/test-storage.js';
+import { runPath } from '../testbed/work-dir.js';
 import type { TestVm } from '../testbed/test-vm.js';
 import { waitUntil } from '../testbed/wait-until.js';
 import { AgentProcess } from './agent-process.js';
@@ -22,7 +24,7 @@ import type { RestClient } from './rest-client.js';
 export interface StackOptions {
   /** Unique on this machine; at most 20 lower-case letters, digits and dashes. */
   readonly name: string;
-  /** How many hosts; default 1. */
+  /** How many hosts; default 1. Of several, each may use the primary storage of every other: a VM can live on any of them. */
   readonly hosts?: number;
   readonly managerSettings?: Readonly<Record<string, unknown>>;
   readonly agentSettings?: Readonly<Record<string, unknown>>;
@@ -95,10 +97,10 @@ export class SystemStack {
 
   /** Boots one more host, joins it with a token and waits until it is Up. */
   async addHost(): Promise<StackHost> {
-    const name = `${this.options.name}-${String.fromCharCode(97 + this.hosts.length)}`;
+    const name = this.hostName(this.hosts.length);
     const host = await TestHost.create({ name });
     // Known from now on, so that a failure below cleans it up too.
-    const agent = await AgentProcess.prepare(host, { settings: { ...this.options.agentSettings } });
+    const agent = await AgentProcess.prepare(host, { settings: { ...this.sharedPools(), ...this.options.agentSettings } });
     const pending = { host, agent, id: '' };
     this.hosts.push(pending);
     const { token } = await this.api.post<JoinToken>('/hosts/join-tokens', { zoneId: this.zone.id, validSeconds: 600 });
@@ -108,6 +110,35 @@ export class SystemStack {
     const ready = { host, agent, id: joined.id };
     this.hosts[this.hosts.indexOf(pending)] = ready;
     return ready;
+  }
+
+  /** Folders of VM disks at the same paths on all hosts, as a shared primary storage has them. */
+  private sharedPools(): { primaryPools?: string[] } {
+    const count = this.options.hosts ?? 1;
+    if (count < 2) return {};
+    return { primaryPools: Array.from({ length: count }, (_unused, index) => join(runPath(this.hostName(index)), 'images')) };
+  }
+
+  private hostName(index: number): string {
+    return `${this.options.name}-${String.fromCharCode(97 + index)}`;
+  }
+
+  /**
+   * Migrates a running VM live to another host, whose view of it is returned, and waits until the manager knows. The
+   * definition stays on the first host unless `undefineSource`. `more`: further flags of virsh migrate.
+   */
+  async migrate(
+    vm: TestVm,
+    to: StackHost,
+    options: { undefineSource?: boolean; more?: readonly string[] } = {},
+  ): Promise<TestVm> {
+    const flags = ['--live', '--persistent', '--unsafe', ...(options.undefineSource === true ? ['--undefinesource'] : [])];
+    await vm.host.virsh('migrate', ...flags, ...(options.more ?? []), vm.uuid, to.host.uri, 'tcp://127.0.0.1');
+    await waitUntil(`the manager sees ${vm.name} run on ${to.host.name}`, async () => {
+      const seen = await this.vm(vm);
+      return seen.hostId === to.id && seen.powerState === 'Running';
+    });
+    return vm.onHost(to.host);
   }
 
   /** Waits until the manager calls a host Up. */

@@ -56,7 +56,7 @@ export class TakeBackupHandler implements OperationHandler {
     if (problem !== undefined) return { kind: 'wait', reason: problem.message };
 
     const vm = await this.refresher.refresh(known);
-    if (vm.powerState === 'Gone') throw gone(vm);
+    if (vm.powerState === 'Gone' || vm.hostId === null) throw gone(vm);
     const facts = await readPlanFacts(manager, this.settings, vm, backup);
     const refusal = backupRefusal(vm, facts.volumes, backup.quiesce);
     if (refusal !== undefined) throw refusal;
@@ -66,7 +66,7 @@ export class TakeBackupHandler implements OperationHandler {
     const freezeBudgetMs = (await this.settings.resolve('backup.freeze.budget', vm.zoneId)) * 1000;
     return {
       kind: 'send',
-      hostId: known.hostId,
+      hostId: vm.hostId,
       command: { kind: 'takeBackup', request: toRequest(vm, backup, plan, storage, freezeBudgetMs) },
       record: (tx) => this.recordIntent(tx, vm.id, backup, plan),
     };

@@ -12,7 +12,10 @@ describe('isTaken', () => {
     ['A', 'Running', 'B', 'Paused', false],
     ['A', 'Stopped', 'B', 'Paused', true],
     ['A', 'Gone', 'B', 'Stopped', true],
-    ['A', 'Unknown', 'B', 'Stopped', true],
+    ['A', 'Unknown', 'B', 'Stopped', false],
+    ['A', 'Unknown', 'A', 'Stopped', true],
+    ['A', 'Unknown', 'B', 'Running', true],
+    ['A', 'Unknown', 'B', 'Paused', true],
     [null, 'Gone', 'B', 'Stopped', true],
   ] as const)('known on %s as %s, seen on %s as %s: %s', (hostId, powerState, seenOn, seen, taken) => {
     expect(isTaken({ hostId, powerState }, seenOn, seen)).toBe(taken);

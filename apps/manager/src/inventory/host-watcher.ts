@@ -10,6 +10,7 @@ import { HostEntity, type HostState } from '../persistence/entities/inventory.en
 import type { Clock } from '../platform/clock.js';
 import { PeriodicTask } from '../platform/periodic-task.js';
 import type { ObservationRecorder } from './observation-recorder.js';
+import type { VmLocator } from './vm-locator.js';
 
 /** One lost heartbeat is a hiccup. */
 const FAILURES_UNTIL_DOWN = 2;
@@ -30,6 +31,7 @@ export class HostWatcher {
     private readonly dataSource: DataSource,
     private readonly agents: AgentsService,
     private readonly recorder: ObservationRecorder,
+    private readonly locator: VmLocator,
     private readonly clock: Clock,
     private readonly logger: Logger,
     private readonly times: WatchTimes,
@@ -88,7 +90,7 @@ export class HostWatcher {
     if (this.stream !== undefined && this.stream.address !== host.address) await this.endStream();
     this.stream ??= this.openStream(host, agent);
     if (this.clock.now().getTime() - this.reconciledAt > this.times.reconcileMs) {
-      await this.recorder.recordAll(host, await agent.listDomains([]));
+      await this.locator.lookElsewhere(host, await this.recorder.recordAll(host, await agent.listDomains([])));
       this.reconciledAt = this.clock.now().getTime();
     }
   }
@@ -117,9 +119,12 @@ export class HostWatcher {
   }
 
   private async apply(host: HostEntity, changes: DomainChanges): Promise<void> {
-    if (changes.full) return this.recorder.recordAll(host, changes.domains);
-    for (const domain of changes.domains) await this.recorder.record(host, domain);
-    await this.recorder.recordGone(host, changes.goneUuids);
+    for (const domain of changes.full ? [] : changes.domains) await this.recorder.record(host, domain);
+    const gone = changes.full
+      ? await this.recorder.recordAll(host, changes.domains)
+      : await this.recorder.recordGone(host, changes.goneUuids);
+    // A VM that left this host has most likely moved to another, which may have told of it before.
+    await this.locator.lookElsewhere(host, gone);
   }
 
   private async endStream(): Promise<void> {

@@ -12,6 +12,7 @@ import { Clock } from '../platform/clock.js';
 import { PeriodicTask } from '../platform/periodic-task.js';
 import { HostWatcher } from './host-watcher.js';
 import { ObservationRecorder } from './observation-recorder.js';
+import { VmLocator } from './vm-locator.js';
 
 const ROUND_MS = 1000;
 
@@ -25,6 +26,7 @@ export class HostWatchers implements OnApplicationBootstrap, OnApplicationShutdo
     private readonly dataSource: DataSource,
     private readonly agents: AgentsService,
     private readonly recorder: ObservationRecorder,
+    private readonly locator: VmLocator,
     private readonly clock: Clock,
     private readonly logger: Logger,
     @Inject(MANAGER_CONFIG) private readonly config: ManagerConfig,
@@ -60,10 +62,19 @@ export class HostWatchers implements OnApplicationBootstrap, OnApplicationShutdo
     }
     for (const hostId of mine) {
       if (this.watchers.has(hostId)) continue;
-      const watcher = new HostWatcher(hostId, this.dataSource, this.agents, this.recorder, this.clock, this.logger, {
-        heartbeatMs: this.config.heartbeatSeconds * 1000,
-        reconcileMs: this.config.reconcileSeconds * 1000,
-      });
+      const watcher = new HostWatcher(
+        hostId,
+        this.dataSource,
+        this.agents,
+        this.recorder,
+        this.locator,
+        this.clock,
+        this.logger,
+        {
+          heartbeatMs: this.config.heartbeatSeconds * 1000,
+          reconcileMs: this.config.reconcileSeconds * 1000,
+        },
+      );
       this.watchers.set(hostId, watcher);
       watcher.start();
     }

@@ -4,13 +4,14 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import { DomainState } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
 import { AccountsService } from '../accounts/accounts.service.js';
 import { BackupsService } from '../backups/backups.service.js';
 import { CertificateAuthority } from '../certificates/certificate-authority.js';
 import { OfferingsService } from '../offerings/offerings.service.js';
 import { HostEntity } from '../persistence/entities/inventory.entities.js';
 import { StorageEntity } from '../persistence/entities/storage.entity.js';
-import { VmEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
+import { SupersededFileEntity, VmEntity, VolumeDeltaEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
 import { SettingsService } from '../settings/settings.service.js';
 import { StoragesService } from '../storage/storages.service.js';
 import { domainOf, layerOf, type FakeAgent } from '../testing/fake-agent.js';
@@ -20,6 +21,7 @@ import { waitFor } from '../testing/wait-for.js';
 import { VmsService } from '../vms/vms.service.js';
 import { HostsService } from './hosts.service.js';
 import { JoinService } from './join.service.js';
+import { VmRefresher } from './vm-refresher.js';
 import { ZonesService } from './zones.service.js';
 
 const HOSTILE = `a "b" 'c' $(id) ; \u00e4\u2028 <x> \\ %s {0}`;
@@ -149,6 +151,73 @@ describe('the inventory', () => {
     await vmIs(vm, { powerState: 'Gone' });
     b.setDomain(domain);
     await vmIs(vm, { powerState: 'Running' });
+  });
+
+  it('a definition that a migration left behind is not taken for the VM, whoever is asked and whoever is silent', async () => {
+    const [a, b] = [await newHost(), await newHost()];
+    const vm = randomUUID();
+    const running = domainOf(vm, 'v', { vda: ['/pool/x'] }, () => a.newInode());
+    a.setDomain(running);
+    const known = await vmIs(vm, { hostId: await hostIdOf(a), powerState: 'Running' });
+    // Neither host has told of it yet.
+    const left = { ...running, state: DomainState.DOMAIN_STATE_SHUT_OFF };
+    a.domains.set(vm, left);
+    b.domains.set(vm, running);
+    const refreshed = await manager.get(VmRefresher).refresh(known);
+    expect(refreshed).toMatchObject({ hostId: await hostIdOf(b), powerState: 'Running' });
+
+    await b.stop();
+    await vmIs(vm, { powerState: 'Unknown' });
+    a.setDomain({ ...left, name: 'said again' });
+    const other = randomUUID();
+    a.setDomain(domainOf(other, 'later', { vda: ['/pool/y'] }, () => a.newInode()));
+    await vmIs(other, { powerState: 'Running' });
+    await vmIs(vm, { hostId: await hostIdOf(b), powerState: 'Unknown', name: 'v' });
+  });
+
+  it('a VM that left one host is looked for on the others, which may have told of it too early', async () => {
+    const [a, b] = [await newHost(), await newHost()];
+    const vm = randomUUID();
+    const domain = domainOf(vm, 'v', { vda: ['/pool/x'] }, () => a.newInode());
+    a.setDomain(domain);
+    await vmIs(vm, { hostId: await hostIdOf(a), powerState: 'Running' });
+    b.domains.set(vm, domain);
+    a.removeDomain(vm);
+    await vmIs(vm, { hostId: await hostIdOf(b), powerState: 'Running' });
+  });
+
+  it('the delta of a volume that moved to another storage is listed as left behind where it was, and tracked no more', async () => {
+    const agent = await newHost();
+    const vm = randomUUID();
+    const domain = domainOf(vm, 'v', { vda: ['/pool/delta', '/pool/x'], vdb: ['/pool/other'] }, () => agent.newInode());
+    agent.setDomain(domain);
+    await vmIs(vm, { powerState: 'Running' });
+    const volume = await waitFor(
+      'volume',
+      async () => (await rows().findOneBy(VolumeEntity, { vmId: vm, target: 'vda' })) ?? undefined,
+    );
+    const backupId = randomUUID();
+    await rows().insert(VolumeDeltaEntity, {
+      id: randomUUID(),
+      vmId: vm,
+      volumeId: volume.id,
+      backupId,
+      path: '/pool/delta',
+      inode: null,
+      state: 'Present',
+    });
+    agent.setDomain({
+      ...domain,
+      disks: domain.disks.map((disk) => (disk.target === 'vda' ? { ...disk, layers: [layerOf('/other/x', 9n)] } : disk)),
+    });
+    await waitFor(
+      'moved',
+      async () => (await rows().findOneBy(VolumeEntity, { id: volume.id, basePath: '/other/x' })) ?? undefined,
+    );
+    expect(await rows().findBy(SupersededFileEntity, { vmId: vm })).toMatchObject([
+      { volumeId: volume.id, hostId: await hostIdOf(agent), path: '/pool/delta', operationId: backupId },
+    ]);
+    expect(await rows().countBy(VolumeDeltaEntity, { vmId: vm })).toBe(0);
   });
 
   it('a host that was away is compared in full: what went meanwhile is gone, what came is there', async () => {

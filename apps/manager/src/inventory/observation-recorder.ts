@@ -5,8 +5,15 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, In, Not, type EntityManager } from 'typeorm';
 import type { SeenDisk, SeenDomain } from '../agents/agent-types.js';
+import { BackupEntity } from '../persistence/entities/backup.entities.js';
 import type { HostEntity } from '../persistence/entities/inventory.entities.js';
-import { VmEntity, VolumeDeltaEntity, VolumeEntity, type StoredLayer } from '../persistence/entities/vm.entities.js';
+import {
+  SupersededFileEntity,
+  VmEntity,
+  VolumeDeltaEntity,
+  VolumeEntity,
+  type StoredLayer,
+} from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
 import { isTaken } from './choose-host.js';
 import { matchVolumes, type SeenDiskFacts } from './match-volumes.js';
@@ -43,32 +50,34 @@ export class ObservationRecorder {
           seenAt: this.clock.now(),
         },
       );
-      await this.recordVolumes(manager, vm.id, seen.disks);
+      await this.recordVolumes(manager, vm, seen.disks);
     });
   }
 
-  /** The host says that it has exactly these VMs: others that were last seen there are gone. */
-  async recordAll(host: WatchedHost, domains: readonly SeenDomain[]): Promise<void> {
+  /** The host says that it has exactly these VMs: others that were last seen there are gone. Returns the ids of those. */
+  async recordAll(host: WatchedHost, domains: readonly SeenDomain[]): Promise<string[]> {
     for (const domain of domains) await this.record(host, domain);
     const uuids = domains.map((domain) => domain.uuid);
     const known = await this.dataSource.manager.find(VmEntity, {
       select: { id: true },
       where: { hostId: host.id, powerState: Not('Gone'), ...(uuids.length === 0 ? {} : { id: Not(In(uuids)) }) },
     });
-    await this.recordGone(
+    return this.recordGone(
       host,
       known.map((vm) => vm.id),
     );
   }
 
-  /** libvirt of this host does not know these VMs any more. Another host that has one keeps it. */
-  async recordGone(host: WatchedHost, uuids: readonly string[]): Promise<void> {
-    if (uuids.length === 0) return;
-    await this.dataSource.manager.update(
-      VmEntity,
-      { id: In([...uuids]), hostId: host.id },
-      { powerState: 'Gone', guestAgent: false, problems: [] },
-    );
+  /**
+   * libvirt of this host does not know these VMs any more. Another host that has one keeps it. Returns the ids of those
+   * that are gone by this.
+   */
+  async recordGone(host: WatchedHost, uuids: readonly string[]): Promise<string[]> {
+    if (uuids.length === 0) return [];
+    const where = { id: In([...uuids]), hostId: host.id, powerState: Not('Gone' as const) };
+    const gone = await this.dataSource.manager.find(VmEntity, { select: { id: true }, where });
+    await this.dataSource.manager.update(VmEntity, where, { powerState: 'Gone', guestAgent: false, problems: [] });
+    return gone.map(({ id }) => id);
   }
 
   /** Nobody knows how the VMs of a host that does not answer are. */
@@ -96,7 +105,9 @@ export class ObservationRecorder {
       .execute();
   }
 
-  private async recordVolumes(manager: EntityManager, vmId: string, disks: readonly SeenDisk[]): Promise<void> {
+  /** `vm`: as it was known before this observation. */
+  private async recordVolumes(manager: EntityManager, vm: VmEntity, disks: readonly SeenDisk[]): Promise<void> {
+    const vmId = vm.id;
     const volumes = await manager.findBy(VolumeEntity, { vmId });
     const deltas = await manager.findBy(VolumeDeltaEntity, { vmId });
     const known = volumes.map((volume) => ({
@@ -135,12 +146,38 @@ export class ObservationRecorder {
             layers: storedLayers(disk),
             ...ownFiles(disk),
           } as object);
-          await manager.delete(VolumeDeltaEntity, { volumeId });
+          await this.leaveDeltas(manager, vm, volumeId, disk);
           break;
       }
     }
     for (const { disk } of added) await this.addVolume(manager, vmId, disk);
     if (missing.length > 0) await manager.update(VolumeEntity, { id: In([...missing]) }, { attached: false });
+  }
+
+  /**
+   * The volume has other files now: what was written since its last backup is in a delta that is no part of it any more.
+   * The delta's file is listed as left behind where it was and never deleted unasked: a copy that is taken back needs it.
+   */
+  private async leaveDeltas(manager: EntityManager, vm: VmEntity, volumeId: string, disk: SeenDisk): Promise<void> {
+    const deltas = await manager.findBy(VolumeDeltaEntity, { volumeId });
+    const left = deltas.filter((delta) => !disk.layers.some((layer) => layer.path === delta.path));
+    const { hostId } = vm;
+    if (hostId !== null && left.length > 0) {
+      const backups = await manager.findBy(BackupEntity, { id: In(left.map((delta) => delta.backupId)) });
+      await manager.insert(
+        SupersededFileEntity,
+        left.map(({ path, backupId }) => ({
+          id: this.clock.newId(),
+          vmId: vm.id,
+          volumeId,
+          hostId,
+          path,
+          operationId: backups.find(({ id }) => id === backupId)?.operationId ?? backupId,
+          supersededAt: this.clock.now(),
+        })),
+      );
+    }
+    await manager.delete(VolumeDeltaEntity, { volumeId });
   }
 
   private async addVolume(manager: EntityManager, vmId: string, disk: SeenDisk): Promise<void> {

@@ -87,7 +87,8 @@ export class RestoreBackupHandler implements OperationHandler {
     };
     return {
       kind: 'send',
-      hostId,
+      // A VM that exists is restored where it is, also when it has just moved there.
+      hostId: gone ? hostId : (vm.hostId ?? hostId),
       command: { kind: 'restoreBackup', request },
       // The disks are known again by these paths when they show up before the agent has said that it is done.
       record: async (tx) => {

@@ -38,7 +38,7 @@ export class CleanupHandler implements OperationHandler {
     const problem = hostProblem(await requireHost(manager, known.hostId));
     if (problem !== undefined) return { kind: 'wait', reason: problem.message };
     const vm = await this.refresher.refresh(known);
-    if (vm.powerState === 'Gone') return this.withoutVm(input, vm);
+    if (vm.powerState === 'Gone' || vm.hostId === null) return this.withoutVm(input, vm);
     // A definition that drifted is its owner's to mend. libvirt out of step, or a lost QEMU, is what the agent mends first.
     const obstacle = vm.problems.find(({ code }) => code === 'DEFINITION_DRIFT');
     if (obstacle !== undefined) throw HoldfastError.fromData({ ...obstacle, fields: { ...obstacle.fields, vmId: vm.id } });
@@ -71,7 +71,7 @@ export class CleanupHandler implements OperationHandler {
       plan.storageId === undefined ? undefined : await manager.findOneByOrFail(StorageEntity, { id: plan.storageId });
     return {
       kind: 'send',
-      hostId: known.hostId,
+      hostId: vm.hostId,
       command: {
         kind: 'cleanupBackupError',
         request: {

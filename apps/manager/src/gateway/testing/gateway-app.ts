@@ -16,6 +16,7 @@ import { Logger } from '../../events/logger.js';
 import { HostsService } from '../../inventory/hosts.service.js';
 import { JoinService } from '../../inventory/join.service.js';
 import { ObservationRecorder } from '../../inventory/observation-recorder.js';
+import { VmLocator } from '../../inventory/vm-locator.js';
 import { VmRefresher } from '../../inventory/vm-refresher.js';
 import { ZonesService } from '../../inventory/zones.service.js';
 import { OfferingsModule } from '../../offerings/offerings.module.js';
@@ -46,6 +47,7 @@ const services = [
   imports: [SettingsModule],
   providers: [
     ...services,
+    VmLocator,
     VmRefresher,
     ObservationRecorder,
     OperationQueue,

@@ -119,7 +119,7 @@ export class SupersededFileEntity {
   @Column('uuid')
   hostId!: string;
   @Column('text') path!: string;
-  /** The restore that left it behind. */
+  /** The restore that left it behind, or the backup that made a delta that its volume has moved away from. */
   @Column('uuid') operationId!: string;
   /** The operation that is to delete it now. */
   @Column(nullableUuid) releaseOperationId!: string | null;
