@@ -13,12 +13,19 @@ import { syncMerged } from './commit-live.js';
 import type { MergeIntent } from './merge-deltas.js';
 
 /** Commits intent.top into intent.base of a stopped VM. Returns when the observed chain does not hold top any more. */
-export async function commitOffline(
+export function commitOffline(
   ports: CommandPorts,
   context: StepContext,
   domain: ObservedDomain,
   intent: MergeIntent,
 ): Promise<void> {
+  const commit = (): Promise<void> => commitNow(ports, context, domain, intent);
+  if (chainPaths(diskOf(domain, intent.target))[0] !== intent.top) return commit();
+  const wish = { vmUuid: domain.uuid, vmName: domain.name, operationId: context.operationId, doing: 'having its active layer merged' };
+  return ports.starts.whileSwitching(wish, commit);
+}
+
+async function commitNow(ports: CommandPorts, context: StepContext, domain: ObservedDomain, intent: MergeIntent): Promise<void> {
   const disk = diskOf(domain, intent.target);
   const chain = chainPaths(disk);
   const base = disk.layers.find((layer) => layer.path === intent.base);
