@@ -70,7 +70,7 @@ if [ -r "$state/$uuid.switching" ]; then
 fi
 
 [ -r "$state/$uuid" ] || exit 0
-record=$(cat "$state/$uuid") || exit 0
+record=$(cat "$state/$uuid" 2>/dev/null) || exit 0
 [ "${record%%
 *}" = 'holdfast-start-guard 1' ] || exit 0
 tab=$(printf '\t')

@@ -75,7 +75,9 @@ hook
   });
 hook
   .command('remove')
-  .description('remove it, for example before the agent is uninstalled (with "startGuard: true" an agent that starts puts it back)')
+  .description(
+    'remove it, for example before the agent is uninstalled (with "startGuard: true" an agent that starts puts it back)',
+  )
   .option(...configOption)
   .action(async ({ config }: { config: string }) => {
     const { libvirtHooksDir } = await readAgentConfig(config);

@@ -152,7 +152,13 @@ export async function runAgent(configFile: string): Promise<RunningAgent> {
 
 function newRunner(
   config: AgentConfig,
-  parts: { commands: ReturnType<typeof createCommands>; hypervisor: Hypervisor; storages: MountedStorageLeases; guard: StartGuard; log: Log },
+  parts: {
+    commands: ReturnType<typeof createCommands>;
+    hypervisor: Hypervisor;
+    storages: MountedStorageLeases;
+    guard: StartGuard;
+    log: Log;
+  },
 ): OperationRunner {
   const { hypervisor, storages, guard, log } = parts;
   const breakpointDir = process.env['HOLDFAST_BREAKPOINTS'];

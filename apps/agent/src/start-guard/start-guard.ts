@@ -142,7 +142,7 @@ export class StartGuard implements StartBarrier {
     const seen = new Set(domain.disks.flatMap((disk) => disk.layers.map((layer) => layer.path)));
     const kept = new Map<string, string>();
     for (const [stale, right] of record) {
-      const there = await Promise.all([stale, right].map((path) => seen.has(path) || this.exists(path)));
+      const there = await Promise.all([stale, right].map(async (path) => seen.has(path) || this.exists(path)));
       if (there.every(Boolean)) kept.set(stale, right);
     }
     return kept;

@@ -1,7 +1,8 @@
 /**
  * One commit of a stopped VM's layer by qemu-img, under the image lock. Owns the order: commit (top keeps its content) →
  * fsync of base → the child's header, or the persistent definition, is pointed at base → chain seen.
- * A start of the VM in between is harmless: top's content stays until the chain has been seen without it.
+ * A start of the VM in between is refused for the active layer, and harmless: the content of top stays until the chain has
+ * been seen without it.
  */
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
@@ -21,7 +22,12 @@ export function commitOffline(
 ): Promise<void> {
   const commit = (): Promise<void> => commitNow(ports, context, domain, intent);
   if (chainPaths(diskOf(domain, intent.target))[0] !== intent.top) return commit();
-  const wish = { vmUuid: domain.uuid, vmName: domain.name, operationId: context.operationId, doing: 'having its active layer merged' };
+  const wish = {
+    vmUuid: domain.uuid,
+    vmName: domain.name,
+    operationId: context.operationId,
+    doing: 'having its active layer merged',
+  };
   return ports.starts.whileSwitching(wish, commit);
 }
 
