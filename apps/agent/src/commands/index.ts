@@ -4,23 +4,35 @@ import type { CommandPorts } from './ports.js';
 import type {
   CleanupBackupErrorRequest,
   CleanupBackupErrorResult,
+  DeleteVmSnapshotsRequest,
+  DeleteVmSnapshotsResult,
   ReleaseFilesRequest,
   ReleaseFilesResult,
   RestoreBackupRequest,
   RestoreBackupResult,
+  RevertVmSnapshotRequest,
+  RevertVmSnapshotResult,
   TakeBackupRequest,
   TakeBackupResult,
+  TakeVmSnapshotRequest,
+  TakeVmSnapshotResult,
 } from './requests.js';
 import { cleanupBackupErrorCommand } from './cleanup-backup-error/cleanup-backup-error.js';
+import { deleteVmSnapshotsCommand } from './delete-vm-snapshots/delete-vm-snapshots.js';
 import { releaseFilesCommand } from './release-files/release-files.js';
 import { restoreBackupCommand } from './restore-backup/restore-backup.js';
+import { revertVmSnapshotCommand } from './revert-vm-snapshot/revert-vm-snapshot.js';
 import { takeBackupCommand } from './take-backup/take-backup.js';
+import { takeVmSnapshotCommand } from './take-vm-snapshot/take-vm-snapshot.js';
 
 export interface Commands {
   readonly TakeBackup: Command<TakeBackupRequest, TakeBackupResult>;
   readonly RestoreBackup: Command<RestoreBackupRequest, RestoreBackupResult>;
   readonly CleanupBackupError: Command<CleanupBackupErrorRequest, CleanupBackupErrorResult>;
   readonly ReleaseFiles: Command<ReleaseFilesRequest, ReleaseFilesResult>;
+  readonly TakeVmSnapshot: Command<TakeVmSnapshotRequest, TakeVmSnapshotResult>;
+  readonly RevertVmSnapshot: Command<RevertVmSnapshotRequest, RevertVmSnapshotResult>;
+  readonly DeleteVmSnapshots: Command<DeleteVmSnapshotsRequest, DeleteVmSnapshotsResult>;
 }
 
 /** The commands over the given ports. */
@@ -30,5 +42,8 @@ export function createCommands(ports: CommandPorts): Commands {
     RestoreBackup: restoreBackupCommand(ports),
     CleanupBackupError: cleanupBackupErrorCommand(ports),
     ReleaseFiles: releaseFilesCommand(ports),
+    TakeVmSnapshot: takeVmSnapshotCommand(ports),
+    RevertVmSnapshot: revertVmSnapshotCommand(ports),
+    DeleteVmSnapshots: deleteVmSnapshotsCommand(ports),
   };
 }

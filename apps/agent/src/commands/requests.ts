@@ -144,3 +144,72 @@ export interface ReleaseFilesRequest {
 export interface ReleaseFilesResult {
   readonly releasedBytes: bigint;
 }
+
+export interface TakeVmSnapshotVolume {
+  readonly key: string;
+  readonly target: string;
+  /** The active layer that the manager expects, and that holds the snapshot afterwards. */
+  readonly activePath: string;
+  readonly newOverlayPath: string;
+}
+
+export interface TakeVmSnapshotRequest {
+  readonly header: CommandHeader;
+  /** Those of the VM's disks that the snapshot is of; the others stay as they are. */
+  readonly volumes: readonly TakeVmSnapshotVolume[];
+  readonly quiesce: QuiesceWish;
+  readonly freezeBudgetMs: number;
+}
+
+export interface TakeVmSnapshotResult {
+  readonly volumes: readonly {
+    readonly key: string;
+    readonly target: string;
+    /** The layer that holds the snapshot's content. */
+    readonly pinnedPath: string;
+    readonly overlayPath: string;
+    readonly overlayInode: bigint;
+  }[];
+  readonly quiesced: boolean;
+  readonly frozenMs: number;
+  readonly frozenAtUnixMs: number;
+}
+
+export interface RevertVmSnapshotVolume {
+  readonly key: string;
+  readonly target: string;
+  readonly currentPath: string;
+  /** The layer that holds the snapshot. */
+  readonly pinnedPath: string;
+  /** The new active layer over it. */
+  readonly newOverlayPath: string;
+  /** What may go afterwards, and what must stay. */
+  readonly settle: MergeVolume;
+}
+
+export interface RevertVmSnapshotRequest {
+  readonly header: CommandHeader;
+  readonly volumes: readonly RevertVmSnapshotVolume[];
+}
+
+export interface RevertVmSnapshotResult {
+  readonly volumes: readonly {
+    readonly key: string;
+    readonly target: string;
+    readonly overlayPath: string;
+    readonly overlayInode: bigint;
+  }[];
+  readonly changes: ChainChanges;
+}
+
+export interface DeleteVmSnapshotsRequest {
+  readonly header: CommandHeader;
+  /** The pins are those of the snapshots that stay. */
+  readonly volumes: readonly MergeVolume[];
+  /** Snapshots that libvirt keeps record of: the record goes, never their files. */
+  readonly libvirtSnapshotNames: readonly string[];
+}
+
+export interface DeleteVmSnapshotsResult {
+  readonly changes: ChainChanges;
+}

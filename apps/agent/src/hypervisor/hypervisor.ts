@@ -53,6 +53,12 @@ export interface Hypervisor {
    */
   snapshotDisks(uuid: string, disks: readonly { target: string; newPath: string }[]): Promise<void>;
 
+  /**
+   * Drops libvirt's own record of one of its snapshots; its files and the VM's disks stay, snapshots made after it get its
+   * parent. One that libvirt has no record of is fine.
+   */
+  forgetSnapshot(uuid: string, name: string): Promise<void>;
+
   /** Sets the guest-agent timeout, then asks the guest to freeze. A timeout is unknown: the freeze may still happen. */
   freeze(uuid: string, timeoutMs: number): Promise<void>;
   thaw(uuid: string, timeoutMs: number): Promise<void>;

@@ -110,6 +110,11 @@ export class VirshHypervisor implements Hypervisor {
     );
   }
 
+  async forgetSnapshot(uuid: string, name: string): Promise<void> {
+    const known = (await this.onDomain(uuid, ['snapshot-list', '--name'])).split('\n');
+    if (known.includes(name)) await this.onDomain(uuid, ['snapshot-delete', '--metadata', '--snapshotname', name]);
+  }
+
   async freeze(uuid: string, timeoutMs: number): Promise<void> {
     await this.agent(uuid, timeoutMs, ['domfsfreeze']);
   }

@@ -9,7 +9,14 @@ import type { Log } from '../logging/log.js';
 /** JSON values: what goes into a journal. Bytes as decimal strings. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json | undefined };
 
-export type OperationKindName = 'TakeBackup' | 'RestoreBackup' | 'CleanupBackupError' | 'ReleaseFiles';
+export type OperationKindName =
+  | 'TakeBackup'
+  | 'RestoreBackup'
+  | 'CleanupBackupError'
+  | 'ReleaseFiles'
+  | 'TakeVmSnapshot'
+  | 'RevertVmSnapshot'
+  | 'DeleteVmSnapshots';
 export type VmOutcomeName = 'AsBefore' | 'AsAfter' | 'MergePending' | 'Unexplained';
 
 /** What every request carries. */

@@ -63,6 +63,9 @@ export function hostAgentService(options: ServiceOptions): HostAgentServer {
     restoreBackup: unary((request) => accept('RestoreBackup', requests.restoreBackupRequest(request))),
     cleanupBackupError: unary((request) => accept('CleanupBackupError', requests.cleanupBackupErrorRequest(request))),
     releaseFiles: unary((request) => accept('ReleaseFiles', requests.releaseFilesRequest(request))),
+    takeVmSnapshot: unary((request) => accept('TakeVmSnapshot', requests.takeVmSnapshotRequest(request))),
+    revertVmSnapshot: unary((request) => accept('RevertVmSnapshot', requests.revertVmSnapshotRequest(request))),
+    deleteVmSnapshots: unary((request) => accept('DeleteVmSnapshots', requests.deleteVmSnapshotsRequest(request))),
     watchOperation: (call) => streamOperation(call, runner, shown),
     getOperation: unary(async ({ operationId }) => shown(runner.get(requests.operationId(operationId)))),
     listOperations: unary(async ({ unfinishedOnly }) => ({

@@ -19,6 +19,9 @@ const KINDS: Record<OperationKindName, OperationKind> = {
   RestoreBackup: OperationKind.OPERATION_KIND_RESTORE_BACKUP,
   CleanupBackupError: OperationKind.OPERATION_KIND_CLEANUP_BACKUP_ERROR,
   ReleaseFiles: OperationKind.OPERATION_KIND_RELEASE_FILES,
+  TakeVmSnapshot: OperationKind.OPERATION_KIND_TAKE_VM_SNAPSHOT,
+  RevertVmSnapshot: OperationKind.OPERATION_KIND_REVERT_VM_SNAPSHOT,
+  DeleteVmSnapshots: OperationKind.OPERATION_KIND_DELETE_VM_SNAPSHOTS,
 };
 const STATES: Record<OperationStateName, OperationState> = {
   Queued: OperationState.OPERATION_STATE_QUEUED,
@@ -111,6 +114,19 @@ function wireResult(view: OperationView, codecs: ResultCodecs): Operation['resul
     }
     case 'ReleaseFiles':
       return { $case: 'releaseFiles', value: codecs.ReleaseFiles.resultCodec.decode(view.result) };
+    case 'TakeVmSnapshot': {
+      const result = codecs.TakeVmSnapshot.resultCodec.decode(view.result);
+      const frozenAtUnixMs = BigInt(result.frozenAtUnixMs);
+      return { $case: 'takeVmSnapshot', value: { ...result, volumes: [...result.volumes], frozenAtUnixMs } };
+    }
+    case 'RevertVmSnapshot': {
+      const { volumes, changes } = codecs.RevertVmSnapshot.resultCodec.decode(view.result);
+      return { $case: 'revertVmSnapshot', value: { volumes: [...volumes], changes: wireChanges(changes) } };
+    }
+    case 'DeleteVmSnapshots': {
+      const { changes } = codecs.DeleteVmSnapshots.resultCodec.decode(view.result);
+      return { $case: 'deleteVmSnapshots', value: { changes: wireChanges(changes) } };
+    }
   }
 }
 

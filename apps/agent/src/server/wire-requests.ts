@@ -9,9 +9,12 @@ import type { Storage } from '@holdfast/shared/wire/generated/holdfast/agent/v1/
 import { z } from 'zod';
 import type {
   CleanupBackupErrorRequest,
+  DeleteVmSnapshotsRequest,
   ReleaseFilesRequest,
   RestoreBackupRequest,
+  RevertVmSnapshotRequest,
   TakeBackupRequest,
+  TakeVmSnapshotRequest,
 } from '../commands/requests.js';
 import type { StorageSpec } from '../secondary/storage-spec.js';
 
@@ -44,6 +47,7 @@ const storage = z
     message: 'must be an absolute path for type "dir"',
   });
 const pins = z.array(z.object({ snapshotId: text.min(1, 'must not be empty'), path }));
+const quiesce = z.enum(['no', 'try', 'require'], 'must be NO, TRY or REQUIRE');
 const mergeVolume = z.object({ target, deltaPaths: z.array(path), pins, templatePath: path.optional() });
 
 const takeBackup = z
@@ -56,7 +60,7 @@ const takeBackup = z
     parentBackupId: id.optional(),
     isolated: z.boolean(),
     endOfChain: z.boolean(),
-    quiesce: z.enum(['no', 'try', 'require'], 'must be NO, TRY or REQUIRE'),
+    quiesce,
     freezeBudgetMs: z.int().nonnegative(),
     volumes: z
       .array(
@@ -114,6 +118,37 @@ const cleanupBackupError = z.object({
 
 const releaseFiles = z.object({ header, paths: z.array(path).min(1, 'must name what is to be released') });
 
+const takeVmSnapshot = z
+  .object({
+    header,
+    volumes: z.array(z.object({ key: id, target, activePath: path, newOverlayPath: path })).min(1, 'must name a disk of the VM'),
+    quiesce,
+    freezeBudgetMs: z.int().nonnegative(),
+  })
+  .superRefine((value, context) => refuseTwice(value.volumes, context));
+
+const revertVmSnapshot = z
+  .object({
+    header,
+    volumes: z
+      .array(
+        z
+          .object({ key: id, target, currentPath: path, pinnedPath: path, newOverlayPath: path, settle: mergeVolume })
+          .refine((volume) => volume.settle.target === volume.target, {
+            path: ['settle', 'target'],
+            message: 'must be the target of the volume',
+          }),
+      )
+      .min(1, 'must name a disk of the VM'),
+  })
+  .superRefine((value, context) => refuseTwice(value.volumes, context));
+
+const deleteVmSnapshots = z.object({
+  header,
+  volumes: z.array(mergeVolume),
+  libvirtSnapshotNames: z.array(plain.min(1, 'must not be empty')),
+});
+
 export function takeBackupRequest(request: wire.TakeBackupRequest): TakeBackupRequest {
   return check(takeBackup, {
     ...request,
@@ -157,6 +192,23 @@ export function cleanupBackupErrorRequest(request: wire.CleanupBackupErrorReques
 
 export function releaseFilesRequest(request: wire.ReleaseFilesRequest): ReleaseFilesRequest {
   return check(releaseFiles, { ...request, header: headerOf(request.header) });
+}
+
+export function takeVmSnapshotRequest(request: wire.TakeVmSnapshotRequest): TakeVmSnapshotRequest {
+  return check(takeVmSnapshot, { ...request, header: headerOf(request.header), quiesce: QUIESCE[request.quiesce] });
+}
+
+export function revertVmSnapshotRequest(request: wire.RevertVmSnapshotRequest): RevertVmSnapshotRequest {
+  const volumes = request.volumes.map((volume) => ({ ...volume, settle: volume.settle && mergeVolumeOf(volume.settle) }));
+  return check(revertVmSnapshot, { ...request, header: headerOf(request.header), volumes });
+}
+
+export function deleteVmSnapshotsRequest(request: wire.DeleteVmSnapshotsRequest): DeleteVmSnapshotsRequest {
+  return check(deleteVmSnapshots, {
+    ...request,
+    header: headerOf(request.header),
+    volumes: request.volumes.map(mergeVolumeOf),
+  });
 }
 
 export function storageSpec(value: Storage | undefined): StorageSpec {

@@ -3,14 +3,20 @@ import {
   TakeBackupRequest,
   RestoreBackupRequest,
   ReleaseFilesRequest,
+  DeleteVmSnapshotsRequest,
+  RevertVmSnapshotRequest,
+  TakeVmSnapshotRequest,
 } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import { BackupType, Quiesce } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import {
+  deleteVmSnapshotsRequest,
   operationId,
   releaseFilesRequest,
   restoreBackupRequest,
+  revertVmSnapshotRequest,
   storageSpec,
   takeBackupRequest,
+  takeVmSnapshotRequest,
   vmUuids,
 } from './wire-requests.js';
 
@@ -114,5 +120,30 @@ describe('requests from the wire', () => {
     expect(() => releaseFilesRequest(ReleaseFilesRequest.fromPartial({ header, paths: ['/a\0b'] }))).toThrow(
       expect.objectContaining({ fields: { field: 'paths.0' } }),
     );
+  });
+
+  it('about VM snapshots are mapped, and refused with the name of the field', () => {
+    const taken = { key: A, target: 'vda', activePath: '/pool/a', newOverlayPath: '/pool/o' };
+    const take = { header, volumes: [taken], quiesce: Quiesce.QUIESCE_REQUIRE, freezeBudgetMs: 5 };
+    expect(takeVmSnapshotRequest(TakeVmSnapshotRequest.fromPartial(take))).toMatchObject({
+      volumes: [taken],
+      quiesce: 'require',
+    });
+    const settle = { target: 'vda', deltaPaths: ['/pool/o'], pins: [{ snapshotId: B, path: '/pool/a' }] };
+    const reverted = { key: A, target: 'vda', currentPath: '/pool/o', pinnedPath: '/pool/a', newOverlayPath: '/pool/r', settle };
+    const revert = (volume: object) =>
+      revertVmSnapshotRequest(RevertVmSnapshotRequest.fromPartial({ header, volumes: [{ ...reverted, ...volume }] }));
+    expect(revert({})).toMatchObject({ volumes: [{ ...reverted, settle: { ...settle, templatePath: undefined } }] });
+    const wrong = (field: string) => expect.objectContaining({ code: 'INVALID_INPUT', fields: { field } }) as unknown as Error;
+    expect(() => takeVmSnapshotRequest(TakeVmSnapshotRequest.fromPartial({ ...take, volumes: [] }))).toThrow(wrong('volumes'));
+    expect(() => takeVmSnapshotRequest(TakeVmSnapshotRequest.fromPartial({ ...take, volumes: [taken, taken] }))).toThrow(
+      wrong('volumes.1.key'),
+    );
+    expect(() => revert({ settle: undefined })).toThrow(wrong('volumes.0.settle'));
+    expect(() => revert({ settle: { ...settle, target: 'vdb' } })).toThrow(wrong('volumes.0.settle.target'));
+    const names = (libvirtSnapshotNames: string[]) =>
+      deleteVmSnapshotsRequest(DeleteVmSnapshotsRequest.fromPartial({ header, volumes: [settle], libvirtSnapshotNames }));
+    expect(names(['a "b"'])).toMatchObject({ volumes: [settle], libvirtSnapshotNames: ['a "b"'] });
+    expect(() => names([''])).toThrow(wrong('libvirtSnapshotNames.0'));
   });
 });

@@ -6,10 +6,9 @@
  *
  * Invariants: no existing file is written, renamed or deleted; until the define the VM is as before, after it as restored.
  */
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import { backupFolder } from '@holdfast/shared/manifest/paths.js';
-import { formatBytes } from '@holdfast/shared/units/bytes.js';
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import type { Command, Outcome, StepContext, VmOutcomeName } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
@@ -19,6 +18,7 @@ import { readDomain } from '../../hypervisor/domain-facts.js';
 import { bigintJson } from '../shared/bigint-json.js';
 import { copyWhole } from '../shared/copy-whole.js';
 import { chainPaths, observeSettled, withHypervisor } from '../shared/observe-settled.js';
+import { demandPrimarySpace } from '../shared/primary-space.js';
 import { readBackup, type ReadBackup } from '../shared/read-backup.js';
 import { switchDefinition, undoSwitch } from '../shared/switch-definition.js';
 import { together } from '../shared/together.js';
@@ -164,23 +164,17 @@ async function checkPrimarySpace(
   backup: ReadBackup,
   context: StepContext,
 ): Promise<void> {
-  const needed = new Map<string, bigint>();
-  for (const volume of request.volumes) {
-    if (context.recorded('restore', volume.key) !== undefined) continue;
-    const folder = dirname(volume.newPath);
-    const bytes = (backup.files.get(volume.key) ?? []).reduce((sum, file) => sum + file.sizeBytes, PRIMARY_SLACK_BYTES);
-    needed.set(folder, (needed.get(folder) ?? 0n) + bytes);
-  }
-  for (const [folder, bytes] of needed) {
-    const { freeBytes } = await ports.files.space(folder);
-    if (freeBytes < bytes) {
-      throw new HoldfastError(
-        'PRIMARY_FULL',
-        `Primary storage at ${folder} has ${formatBytes(freeBytes)} free; this restore may need ${formatBytes(bytes)}. Make room (release files of earlier restores), then try again.`,
-        { path: folder, freeBytes: String(freeBytes), neededBytes: String(bytes) },
-      );
-    }
-  }
+  const files = request.volumes
+    .filter((volume) => context.recorded('restore', volume.key) === undefined)
+    .map(({ key, newPath }) => ({
+      path: newPath,
+      bytes: (backup.files.get(key) ?? []).reduce((sum, file) => sum + file.sizeBytes, PRIMARY_SLACK_BYTES),
+    }));
+  await demandPrimarySpace(
+    ports,
+    files,
+    (needed) => `this restore may need ${needed}. Make room (release files of earlier restores), then try again.`,
+  );
 }
 
 /** Copies and digests at once; the first failure stops everything before it is thrown. */

@@ -2,16 +2,14 @@
  * TakeBackup's look before anything is touched: is the VM as the manager planned, and is there room? Owns the checks
  * and their errors; changes nothing.
  */
-import { dirname } from 'node:path';
 import type { ImageFormat, ObservedDisk, ObservedDomain, ObservedLayer } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { formatBytes } from '@holdfast/shared/units/bytes.js';
 import type { CommandPorts } from '../ports.js';
 import type { TakeBackupRequest, TakeBackupVolume } from '../requests.js';
 import { decideFreeze } from '../shared/decide-freeze.js';
+import { demandPrimarySpace, OVERLAY_HEADROOM_BYTES } from '../shared/primary-space.js';
 
-/** Room that the new deltas need at least, per volume: guest writes go there during the copy. */
-const PRIMARY_HEADROOM_BYTES = 64n << 20n;
 /** qcow2 tables, manifest and such, per volume on secondary. */
 const SECONDARY_SLACK_BYTES = 8n << 20n;
 
@@ -181,21 +179,8 @@ async function checkPaths(
 }
 
 async function checkPrimarySpace(ports: CommandPorts, request: TakeBackupRequest): Promise<void> {
-  const perFolder = new Map<string, bigint>();
-  for (const volume of request.volumes) {
-    const folder = dirname(volume.newDeltaPath);
-    perFolder.set(folder, (perFolder.get(folder) ?? 0n) + PRIMARY_HEADROOM_BYTES);
-  }
-  for (const [folder, needed] of perFolder) {
-    const { freeBytes } = await ports.files.space(folder);
-    if (freeBytes < needed) {
-      throw new HoldfastError(
-        'PRIMARY_FULL',
-        `Primary storage at ${folder} has ${formatBytes(freeBytes)} free; a backup needs ${formatBytes(needed)} for new deltas. Make room, then try again.`,
-        { path: folder, freeBytes: String(freeBytes), neededBytes: String(needed) },
-      );
-    }
-  }
+  const files = request.volumes.map(({ newDeltaPath }) => ({ path: newDeltaPath, bytes: OVERLAY_HEADROOM_BYTES }));
+  await demandPrimarySpace(ports, files, (needed) => `a backup needs ${needed} for new deltas. Make room, then try again.`);
 }
 
 /** The copy's estimated size against the storage's free space. */

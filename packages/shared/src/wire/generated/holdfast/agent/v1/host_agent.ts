@@ -5393,6 +5393,42 @@ export const HostAgentService = {
       Buffer.from(ReleaseFilesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ReleaseFilesResponse => ReleaseFilesResponse.decode(value),
   },
+  /** One moment of the VM, or of some of its disks, kept on primary storage: each disk gets a new, empty layer. */
+  takeVmSnapshot: {
+    path: "/holdfast.agent.v1.HostAgent/TakeVmSnapshot" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: TakeVmSnapshotRequest): Buffer =>
+      Buffer.from(TakeVmSnapshotRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): TakeVmSnapshotRequest => TakeVmSnapshotRequest.decode(value),
+    responseSerialize: (value: TakeVmSnapshotResponse): Buffer =>
+      Buffer.from(TakeVmSnapshotResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TakeVmSnapshotResponse => TakeVmSnapshotResponse.decode(value),
+  },
+  /** The stopped VM, or some of its disks, back to a snapshot, which stays. */
+  revertVmSnapshot: {
+    path: "/holdfast.agent.v1.HostAgent/RevertVmSnapshot" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RevertVmSnapshotRequest): Buffer =>
+      Buffer.from(RevertVmSnapshotRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RevertVmSnapshotRequest => RevertVmSnapshotRequest.decode(value),
+    responseSerialize: (value: RevertVmSnapshotResponse): Buffer =>
+      Buffer.from(RevertVmSnapshotResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RevertVmSnapshotResponse => RevertVmSnapshotResponse.decode(value),
+  },
+  /** Merges or removes the layers that no snapshot needs any more. */
+  deleteVmSnapshots: {
+    path: "/holdfast.agent.v1.HostAgent/DeleteVmSnapshots" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteVmSnapshotsRequest): Buffer =>
+      Buffer.from(DeleteVmSnapshotsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteVmSnapshotsRequest => DeleteVmSnapshotsRequest.decode(value),
+    responseSerialize: (value: DeleteVmSnapshotsResponse): Buffer =>
+      Buffer.from(DeleteVmSnapshotsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteVmSnapshotsResponse => DeleteVmSnapshotsResponse.decode(value),
+  },
   /** A snapshot of the operation now, and again after every change, until it is finished. Ends with the finished one. */
   watchOperation: {
     path: "/holdfast.agent.v1.HostAgent/WatchOperation" as const,
@@ -5475,6 +5511,12 @@ export interface HostAgentServer extends UntypedServiceImplementation {
   cleanupBackupError: handleUnaryCall<CleanupBackupErrorRequest, CleanupBackupErrorResponse>;
   /** Deletes files that a restore left behind, after proving that no domain and no chain uses them. */
   releaseFiles: handleUnaryCall<ReleaseFilesRequest, ReleaseFilesResponse>;
+  /** One moment of the VM, or of some of its disks, kept on primary storage: each disk gets a new, empty layer. */
+  takeVmSnapshot: handleUnaryCall<TakeVmSnapshotRequest, TakeVmSnapshotResponse>;
+  /** The stopped VM, or some of its disks, back to a snapshot, which stays. */
+  revertVmSnapshot: handleUnaryCall<RevertVmSnapshotRequest, RevertVmSnapshotResponse>;
+  /** Merges or removes the layers that no snapshot needs any more. */
+  deleteVmSnapshots: handleUnaryCall<DeleteVmSnapshotsRequest, DeleteVmSnapshotsResponse>;
   /** A snapshot of the operation now, and again after every change, until it is finished. Ends with the finished one. */
   watchOperation: handleServerStreamingCall<WatchOperationRequest, WatchOperationResponse>;
   getOperation: handleUnaryCall<GetOperationRequest, GetOperationResponse>;
@@ -5613,6 +5655,54 @@ export interface HostAgentClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ReleaseFilesResponse) => void,
+  ): ClientUnaryCall;
+  /** One moment of the VM, or of some of its disks, kept on primary storage: each disk gets a new, empty layer. */
+  takeVmSnapshot(
+    request: TakeVmSnapshotRequest,
+    callback: (error: ServiceError | null, response: TakeVmSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  takeVmSnapshot(
+    request: TakeVmSnapshotRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TakeVmSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  takeVmSnapshot(
+    request: TakeVmSnapshotRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TakeVmSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  /** The stopped VM, or some of its disks, back to a snapshot, which stays. */
+  revertVmSnapshot(
+    request: RevertVmSnapshotRequest,
+    callback: (error: ServiceError | null, response: RevertVmSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  revertVmSnapshot(
+    request: RevertVmSnapshotRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RevertVmSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  revertVmSnapshot(
+    request: RevertVmSnapshotRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RevertVmSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  /** Merges or removes the layers that no snapshot needs any more. */
+  deleteVmSnapshots(
+    request: DeleteVmSnapshotsRequest,
+    callback: (error: ServiceError | null, response: DeleteVmSnapshotsResponse) => void,
+  ): ClientUnaryCall;
+  deleteVmSnapshots(
+    request: DeleteVmSnapshotsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteVmSnapshotsResponse) => void,
+  ): ClientUnaryCall;
+  deleteVmSnapshots(
+    request: DeleteVmSnapshotsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteVmSnapshotsResponse) => void,
   ): ClientUnaryCall;
   /** A snapshot of the operation now, and again after every change, until it is finished. Ends with the finished one. */
   watchOperation(
