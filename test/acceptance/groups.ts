@@ -8,6 +8,7 @@ import { failedRestoreRows } from './rows/failed-restore.js';
 import { holdfastLostRows } from './rows/holdfast-lost.js';
 import { movedVmRows } from './rows/moved-vm.js';
 import { restoreRows } from './rows/restore.js';
+import { staleStartRows } from './rows/stale-start.js';
 
 export const rowGroups: readonly AnyRowGroup[] = [
   chainRows,
@@ -17,6 +18,7 @@ export const rowGroups: readonly AnyRowGroup[] = [
   failedRestoreRows,
   holdfastLostRows,
   failedCopyRows,
+  staleStartRows,
   crashRows,
 ];
 

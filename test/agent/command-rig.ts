@@ -23,6 +23,7 @@ import type { AnyRequest } from '../../apps/agent/src/operations/live-operation.
 import { noBreakpoints } from '../../apps/agent/src/operations/no-breakpoints.js';
 import type { OperationView } from '../../apps/agent/src/operations/operation-view.js';
 import { OperationRunner } from '../../apps/agent/src/operations/runner.js';
+import { StartGuard } from '../../apps/agent/src/start-guard/start-guard.js';
 import { ChildTargetFiles } from '../../apps/agent/src/secondary/child-target-files.js';
 import { KnownRoots } from '../../apps/agent/src/secondary/known-roots.js';
 import { MountedStorageLeases } from '../../apps/agent/src/secondary/mounted-storage-leases.js';
@@ -66,11 +67,14 @@ export class CommandRig {
     const mountRoot = join(stateDir, 'mnt');
     const storages = new MountedStorageLeases({ stateDir, mountRoot, files, roots, mounter: new Mounter(tools), clock, log });
     const duties = new GuestDuties({ dir: join(stateDir, 'guest-duties'), hypervisor, clock, log });
+    const starts = new StartGuard({ dir: join(stateDir, 'hook'), files, log });
+    await starts.recover([]);
     const runner = new OperationRunner({
       journals: new JournalStore(stateDir),
       fencing: new FencingTokens(stateDir),
       commands: createCommands({
         ...{ hypervisor, images, files, storages, duties, clock },
+        starts,
         ...{ hostname: host.name, agentVersion: 'test' },
       }),
       ...{

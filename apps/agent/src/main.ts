@@ -62,6 +62,29 @@ program
     process.exitCode = problems.length === 0 ? 0 : 1;
   });
 
+const hook = program.command('hook').description('the libvirt hook that refuses to start a VM from a stale file');
+hook
+  .command('install')
+  .description('install it (the agent does so when it starts)')
+  .option(...configOption)
+  .action(async ({ config }: { config: string }) => {
+    const { libvirtHooksDir, stateDir } = await readAgentConfig(config);
+    const { installHook } = await import('./start-guard/hook-file.js');
+    const { path, fresh } = await installHook(libvirtHooksDir, stateDir);
+    console.log(fresh ? `Installed ${path}. If libvirtd had no hook before, restart libvirtd once.` : `${path} is installed.`);
+  });
+hook
+  .command('remove')
+  .description(
+    'remove it, for example before the agent is uninstalled (with "startGuard: true" an agent that starts puts it back)',
+  )
+  .option(...configOption)
+  .action(async ({ config }: { config: string }) => {
+    const { libvirtHooksDir } = await readAgentConfig(config);
+    const { removeHook } = await import('./start-guard/hook-file.js');
+    console.log(`Removed ${await removeHook(libvirtHooksDir)}.`);
+  });
+
 program.parseAsync().catch((thrown: unknown) => {
   const error = HoldfastError.from(thrown);
   console.error(`${error.code}: ${error.message}`);

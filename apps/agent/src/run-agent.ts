@@ -27,6 +27,10 @@ import { ChildTargetFiles } from './secondary/child-target-files.js';
 import { KnownRoots } from './secondary/known-roots.js';
 import { MountedStorageLeases } from './secondary/mounted-storage-leases.js';
 import { Mounter } from './secondary/mounter.js';
+import { guardedHypervisor } from './start-guard/guarded-hypervisor.js';
+import { installHook, removeHook } from './start-guard/hook-file.js';
+import { LookOnHints } from './start-guard/look-on-hints.js';
+import { StartGuard } from './start-guard/start-guard.js';
 import { AgentServer } from './server/grpc-server.js';
 import { hostAgentService } from './server/host-agent-service.js';
 import { HostInfo } from './server/host-info.js';
@@ -54,7 +58,8 @@ export async function runAgent(configFile: string): Promise<RunningAgent> {
   const roots = new KnownRoots([...config.primaryPools, join(config.libvirtLibDir, 'qemu', 'nvram')]);
   const files = new ChildTargetFiles(tools, roots);
   const images = new QemuImgTool({ tools, log });
-  const hypervisor = new VirshHypervisor({
+  const guard = new StartGuard({ dir: join(config.stateDir, 'hook'), files, log });
+  const libvirt = new VirshHypervisor({
     tools,
     images,
     uri: config.libvirtUri,
@@ -63,6 +68,7 @@ export async function runAgent(configFile: string): Promise<RunningAgent> {
     allowedRoots: () => roots.all(),
     log,
   });
+  const hypervisor = guardedHypervisor(libvirt, guard);
   const storages = new MountedStorageLeases({ ...config, files, roots, mounter: new Mounter(tools), clock, log });
   const duties = new GuestDuties({ dir: join(config.stateDir, 'guest-duties'), hypervisor, clock, log });
   const commands = createCommands({
@@ -71,21 +77,27 @@ export async function runAgent(configFile: string): Promise<RunningAgent> {
     files,
     storages,
     duties,
+    starts: guard,
     clock,
     hostname: hostname(),
     agentVersion,
   });
-  const runner = newRunner(config, { commands, hypervisor, storages, log });
+  const runner = newRunner(config, { commands, hypervisor, storages, guard, log });
 
   // Guests first: one that was left frozen waits for nothing else.
   await duties.relieveAll();
   await runner.recover();
-  await storages.recover(runner.list(true).map((view) => view.operationId));
+  const unfinished = runner.list(true).map((view) => view.operationId);
+  await storages.recover(unfinished);
+  await guard.recover(unfinished);
+  await placeHook(config, log);
   runner.resume();
 
   const events = new DomainEvents({ uri: config.libvirtUri, log });
   const listeners = new Set<() => void>();
   events.onHint(() => listeners.forEach((listener) => listener()));
+  const lookOnHints = new LookOnHints({ hypervisor, guard, clock });
+  events.onHint(() => lookOnHints.hint());
   events.start();
   const hints = (listener: () => void): (() => void) => {
     listeners.add(listener);
@@ -129,18 +141,26 @@ export async function runAgent(configFile: string): Promise<RunningAgent> {
       log.info('Agent stops; operations stay resumable', { unfinished: runner.list(true).length });
       server.stop();
       events.stop();
+      lookOnHints.stop();
       await runner.stop();
       storages.close();
       await duties.close();
+      await guard.settled();
     },
   };
 }
 
 function newRunner(
   config: AgentConfig,
-  parts: { commands: ReturnType<typeof createCommands>; hypervisor: Hypervisor; storages: MountedStorageLeases; log: Log },
+  parts: {
+    commands: ReturnType<typeof createCommands>;
+    hypervisor: Hypervisor;
+    storages: MountedStorageLeases;
+    guard: StartGuard;
+    log: Log;
+  },
 ): OperationRunner {
-  const { hypervisor, storages, log } = parts;
+  const { hypervisor, storages, guard, log } = parts;
   const breakpointDir = process.env['HOLDFAST_BREAKPOINTS'];
   return new OperationRunner({
     journals: new JournalStore(config.stateDir),
@@ -153,11 +173,27 @@ function newRunner(
     clock: systemClock,
     log,
     readyToResume: () => untilAvailable(hypervisor),
-    onFinished: (operationId) =>
+    onFinished: (operationId) => {
+      void guard.operationEnded(operationId);
       void storages
         .releaseAll(operationId)
-        .catch((thrown: unknown) => log.warn('A storage could not be released', { reason: String(thrown) })),
+        .catch((thrown: unknown) => log.warn('A storage could not be released', { reason: String(thrown) }));
+    },
   });
+}
+
+/** The agent works without its hook; that it is missing is told, not a reason to stay away. */
+async function placeHook({ startGuard, libvirtHooksDir, stateDir }: AgentConfig, log: Log): Promise<void> {
+  try {
+    if (!startGuard) {
+      await removeHook(libvirtHooksDir);
+      return;
+    }
+    const { path, fresh } = await installHook(libvirtHooksDir, stateDir);
+    if (fresh) log.warn('The guard of VM starts was installed; if libvirtd had no hook before, restart libvirtd once', { path });
+  } catch (thrown) {
+    log.error('The guard of VM starts could not be installed', { hooks: libvirtHooksDir, reason: String(thrown) });
+  }
 }
 
 async function untilAvailable(hypervisor: Pick<Hypervisor, 'available'>): Promise<void> {

@@ -30,6 +30,11 @@ export const agentConfigSchema = z.strictObject({
     .describe('The only directories with disks of VMs that the agent touches'),
   libvirtUri: z.string().min(1).default('qemu:///system'),
   libvirtLibDir: directory.default('/var/lib/libvirt').describe("libvirt's state directory, for the monitor sockets of QEMU"),
+  startGuard: z
+    .boolean()
+    .default(true)
+    .describe('Installs the libvirt hook that refuses to start a VM from a stale file; false takes it away'),
+  libvirtHooksDir: directory.default('/etc/libvirt/hooks').describe("libvirt's folder of hooks"),
   maxConcurrentOperations: z
     .int()
     .min(0)

@@ -1,7 +1,8 @@
 /**
  * One commit of a stopped VM's layer by qemu-img, under the image lock. Owns the order: commit (top keeps its content) →
  * fsync of base → the child's header, or the persistent definition, is pointed at base → chain seen.
- * A start of the VM in between is harmless: top's content stays until the chain has been seen without it.
+ * A start of the VM in between is refused for the active layer, and harmless: the content of top stays until the chain has
+ * been seen without it.
  */
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
@@ -13,12 +14,24 @@ import { syncMerged } from './commit-live.js';
 import type { MergeIntent } from './merge-deltas.js';
 
 /** Commits intent.top into intent.base of a stopped VM. Returns when the observed chain does not hold top any more. */
-export async function commitOffline(
+export function commitOffline(
   ports: CommandPorts,
   context: StepContext,
   domain: ObservedDomain,
   intent: MergeIntent,
 ): Promise<void> {
+  const commit = (): Promise<void> => commitNow(ports, context, domain, intent);
+  if (chainPaths(diskOf(domain, intent.target))[0] !== intent.top) return commit();
+  const wish = {
+    vmUuid: domain.uuid,
+    vmName: domain.name,
+    operationId: context.operationId,
+    doing: 'having its active layer merged',
+  };
+  return ports.starts.whileSwitching(wish, commit);
+}
+
+async function commitNow(ports: CommandPorts, context: StepContext, domain: ObservedDomain, intent: MergeIntent): Promise<void> {
   const disk = diskOf(domain, intent.target);
   const chain = chainPaths(disk);
   const base = disk.layers.find((layer) => layer.path === intent.base);

@@ -17,10 +17,21 @@ export interface SwitchWish {
 }
 
 /**
- * Defines `newXml` if the VM is stopped and still as before, and looks at what came of it. A VM that was started in
- * between keeps its old definition (VM_RUNNING); one that was started right after the define runs on the new disks.
+ * Defines `newXml` if the VM is stopped and still as before, and looks at what came of it; until then every start of the VM
+ * is refused. A VM that was started all the same keeps its old definition (VM_RUNNING); one that was started right after the
+ * define runs on the new disks.
  */
-export async function switchDefinition(
+export function switchDefinition(
+  ports: CommandPorts,
+  wish: SwitchWish,
+  context: StepContext,
+  xml: { readonly oldXml: string | undefined; readonly newXml: string },
+): Promise<void> {
+  const doing = wish.what === 'restore' ? 'being restored' : 'being reverted';
+  return ports.starts.whileSwitching({ ...wish.header, doing }, () => switchNow(ports, wish, context, xml));
+}
+
+async function switchNow(
   ports: CommandPorts,
   wish: SwitchWish,
   context: StepContext,

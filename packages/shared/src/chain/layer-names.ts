@@ -1,0 +1,12 @@
+/**
+ * How the layers that Holdfast makes on primary storage are named, for those who must know one without any record: the guard
+ * of VM starts, and the search for files that nobody knows. No name ever decides that something is merged or deleted.
+ */
+
+/** Backup deltas `….<backup id>.hf.qcow2`, overlays of snapshots `….<snapshot id>.hs.qcow2` and of reverts `….<8 digits>.hr.qcow2`. */
+const LAYER_NAME = /\.(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.h[fs]|[0-9a-f]{8}\.hr)\.qcow2$/;
+
+/** True for a path whose name is one that Holdfast gives to a layer (not to a restored volume, which is a disk like any other). */
+export function hasLayerName(path: string): boolean {
+  return LAYER_NAME.test(path);
+}
