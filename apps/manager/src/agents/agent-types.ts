@@ -40,6 +40,19 @@ export interface SeenDomain {
   readonly guestAgent: boolean;
   readonly disks: readonly SeenDisk[];
   readonly problems: readonly ErrorData[];
+  readonly snapshots: readonly SeenLibvirtSnapshot[];
+}
+
+/** A snapshot that libvirt itself keeps record of. */
+export interface SeenLibvirtSnapshot {
+  readonly name: string;
+  /** Empty: it has none. */
+  readonly parentName: string;
+  readonly createdAtUnixMs: bigint;
+  readonly current: boolean;
+  /** It holds memory, or is kept inside an image. */
+  readonly foreignKind: boolean;
+  readonly disks: readonly { readonly target: string; readonly pinnedPath: string; readonly overlayPath: string }[];
 }
 
 export interface DomainChanges {

@@ -43,6 +43,7 @@ export function toDomain(wire: Domain): SeenDomain {
     guestAgent: wire.guestAgent,
     disks: wire.disks.map(toDisk),
     problems: wire.problems.map(toErrorData),
+    snapshots: wire.snapshots,
   };
 }
 

@@ -5,6 +5,7 @@ import { ZoneEntity } from '../persistence/entities/inventory.entities.js';
 import { OfferingEntity } from '../persistence/entities/offering.entity.js';
 import { StorageEntity } from '../persistence/entities/storage.entity.js';
 import { VolumeDeltaEntity, VolumeEntity, type VmEntity } from '../persistence/entities/vm.entities.js';
+import { readPins } from '../primary/pins.js';
 import type { SettingsService } from '../settings/settings.service.js';
 import type { PlanFacts } from './plan-backup.js';
 
@@ -28,6 +29,7 @@ export async function readPlanFacts(
     chainEndedReason: vm.chainEndedReason,
     volumes: await manager.find(VolumeEntity, { where: { vmId: vm.id, attached: true }, order: { target: 'ASC' } }),
     deltas: await manager.findBy(VolumeDeltaEntity, { vmId: vm.id }),
+    pins: await readPins(manager, vm.id),
     storages: await manager.findBy(StorageEntity, { zoneId: vm.zoneId }),
   };
 }

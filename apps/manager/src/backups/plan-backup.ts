@@ -5,6 +5,8 @@
 import type { ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import { backupFolder, parentVolumeFile, volumeFile } from '@holdfast/shared/manifest/paths.js';
 import { decideBackup, type BackupDecision, type ChainHead } from '@holdfast/shared/policy/chain-policy.js';
+import { pinsOf, type Pins } from '../primary/pins.js';
+import type { PinnedLayer } from '../persistence/agent-command.js';
 import { selectStorage, type StorageCandidate, type StorageChoice } from '../storage/select-storage.js';
 import { deltaPath } from './delta-paths.js';
 
@@ -45,6 +47,8 @@ export interface PlanFacts {
   readonly chainEndedReason: string | null;
   readonly volumes: readonly PlanVolume[];
   readonly deltas: readonly PlanDelta[];
+  /** What VM snapshots of Holdfast hold. */
+  readonly pins: Pins;
   readonly storages: readonly StorageCandidate[];
 }
 
@@ -58,6 +62,7 @@ export interface PlannedVolume {
   readonly parentDeltaInode: string;
   readonly mergeDeltaPaths: string[];
   readonly templatePath: string;
+  readonly pins: readonly PinnedLayer[];
   /** Relative to the storage root. */
   readonly file: string;
   readonly parentFile: string | undefined;
@@ -127,6 +132,7 @@ function planVolume(volume: PlanVolume, facts: PlanFacts, decision: BackupDecisi
     // An isolated backup leaves the open chain, and so the head's delta, as it is.
     mergeDeltaPaths: [...(decision.isolated ? [] : old), ...(ownGoesToo ? [newDeltaPath] : [])],
     templatePath: volume.templatePath ?? '',
+    pins: pinsOf(facts.pins, volume.id),
     file: `${backupFolder(facts.vmId, facts.backupId)}/${volumeFile(volume.id)}`,
     parentFile: copiedInFull || decision.parentId === undefined ? undefined : parentVolumeFile(decision.parentId, volume.id),
     copiedInFull,
@@ -137,7 +143,8 @@ function planVolume(volume: PlanVolume, facts: PlanFacts, decision: BackupDecisi
 /** True when what was written since the head is in a delta that is where it was; else why not. */
 function deltaUsable(volume: PlanVolume, facts: PlanFacts): true | string {
   const delta = headDelta(volume, facts);
-  if (delta === undefined) return 'the last backup does not know this volume';
+  if (delta === undefined)
+    return 'no delta tracks what was written to it since the last backup (it is new, or was reverted to a snapshot)';
   const layer = volume.layers.find((candidate) => candidate.path === delta.path);
   if (layer === undefined) return 'its delta is no longer in the chain of the disk';
   if (delta.inode !== null && layer.inode !== delta.inode.toString())

@@ -32,6 +32,7 @@ const facts = (change: Partial<PlanFacts>): PlanFacts => ({
   chainEndedReason: null,
   volumes: [volume(['/p/vol.qcow2'])],
   deltas: [],
+  pins: new Map(),
   storages,
   ...change,
 });
@@ -95,6 +96,17 @@ describe('planBackup', () => {
     expect(plan.volumes[0]).toMatchObject({ activePath: '/p/x', parentDeltaPath: '/p/d1', mergeDeltaPaths: ['/p/d1'] });
   });
 
+  it('what snapshots of a volume hold goes along with it, and nothing of another', () => {
+    const pins = new Map([
+      ['V', [{ snapshotId: 's1', path: '/p/d1' }]],
+      ['W', [{ snapshotId: 's1', path: '/p/w' }]],
+    ]);
+    const volumes = [volume(['/p/x', '/p/d1', '/p/vol.qcow2']), volume(['/p/y', '/p/w'], { id: 'W', target: 'vdb' })];
+    const plan = planBackup(facts({ head: head('b1', 1), volumes, deltas: [delta('b1', '/p/d1')], pins }));
+    expect(plan.volumes.map((planned) => planned.pins)).toEqual([pins.get('V'), pins.get('W')]);
+    expect(plan.volumes[0]?.mergeDeltaPaths).toEqual(['/p/d1']);
+  });
+
   it('a broken chain: full with the reason, and the old deltas go', () => {
     const broken = { ...head('b1', 1), continuable: 'the previous backup "b1" is Failed' };
     const plan = planBackup(
@@ -117,7 +129,7 @@ describe('planBackup', () => {
   });
 
   it.each<[string, string[], PlanDelta[], RegExp]>([
-    ['was attached later', ['/p/vol.qcow2'], [], /does not know this volume/],
+    ['was attached later', ['/p/vol.qcow2'], [], /no delta tracks/],
     ['lost its delta', ['/p/vol.qcow2'], [delta('b1', '/p/d1')], /no longer in the chain/],
     [
       'has another file in place of its delta',

@@ -1,6 +1,6 @@
 /** TakeBackup: planned from a fresh look at the VM, recorded in one transaction when the agent is finished. */
 import { Injectable } from '@nestjs/common';
-import { DataSource, In, type EntityManager } from 'typeorm';
+import { DataSource, type EntityManager } from 'typeorm';
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import type { AgentOperation, TakenBackup } from '../agents/agent-types.js';
 import type { TakeBackup } from '../persistence/agent-command.js';
@@ -13,6 +13,7 @@ import type { OperationEntity } from '../persistence/entities/operation.entity.j
 import { StorageEntity } from '../persistence/entities/storage.entity.js';
 import { VmEntity, VolumeDeltaEntity } from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
+import { recordChainChanges } from '../primary/chain-changes.js';
 import { SettingsService } from '../settings/settings.service.js';
 import { storageAccess } from '../storage/storage-view.js';
 import { StoragesService } from '../storage/storages.service.js';
@@ -75,7 +76,7 @@ export class TakeBackupHandler implements OperationHandler {
   async applyOutcome(manager: EntityManager, operation: OperationEntity, vm: VmEntity, outcome: AgentOperation): Promise<void> {
     const backup = await backupOf(manager, operation);
     if (outcome.state === 'Succeeded' && outcome.result?.kind === 'takeBackup') {
-      await this.recordSuccess(manager, operation, vm, backup, outcome, outcome.result.value);
+      await this.recordSuccess(manager, vm, backup, outcome, outcome.result.value);
       await recordProtection(manager, vm, outcome.outcome, outcome.error, this.clock.now());
       return;
     }
@@ -141,7 +142,6 @@ export class TakeBackupHandler implements OperationHandler {
 
   private async recordSuccess(
     manager: EntityManager,
-    operation: OperationEntity,
     vm: VmEntity,
     backup: BackupEntity,
     outcome: AgentOperation,
@@ -172,12 +172,14 @@ export class TakeBackupHandler implements OperationHandler {
           copiedInFull: volume.copiedInFull,
         },
       );
-      const own = { volumeId: volume.key, backupId: backup.id };
-      if (volume.deltaPath === '') await manager.delete(VolumeDeltaEntity, own);
-      else await manager.update(VolumeDeltaEntity, own, { path: volume.deltaPath, inode: volume.deltaInode, state: 'Present' });
+      await manager.update(
+        VolumeDeltaEntity,
+        { volumeId: volume.key, backupId: backup.id },
+        volume.deltaPath === '' ? { state: 'Present' } : { path: volume.deltaPath, inode: volume.deltaInode, state: 'Present' },
+      );
     }
-    // With merges still pending, the rows of the old deltas stay: the clean-up needs them.
-    if (outcome.outcome === 'AsAfter') await this.forgetMerged(manager, vm.id, operation, result);
+    // A delta that stayed keeps its row, this backup's own too: a snapshot needs it, or its merge is still to be done.
+    await recordChainChanges(manager, vm.id, result.changes);
     if (backup.isolated) {
       await manager.update(VmEntity, { id: vm.id }, { lastBackupAt: new Date(Number(result.frozenAtUnixMs)) });
       return;
@@ -191,19 +193,6 @@ export class TakeBackupHandler implements OperationHandler {
         lastBackupAt: new Date(Number(result.frozenAtUnixMs)),
       },
     );
-  }
-
-  private async forgetMerged(
-    manager: EntityManager,
-    vmId: string,
-    operation: OperationEntity,
-    result: TakenBackup,
-  ): Promise<void> {
-    const command = operation.request;
-    if (command?.kind !== 'takeBackup') return;
-    const kept = new Set(result.volumes.map((volume) => volume.deltaPath));
-    const merged = command.request.volumes.flatMap((volume) => volume.mergeDeltaPaths).filter((path) => !kept.has(path));
-    if (merged.length > 0) await manager.delete(VolumeDeltaEntity, { vmId, path: In(merged) });
   }
 
   /** `leftovers`: its deltas and its folder may be there still; they are on record until a clean-up has seen to them. */
@@ -263,7 +252,7 @@ function toRequest(
     quiesce: backup.quiesce,
     freezeBudgetMs,
     volumes: plan.volumes.map(
-      ({ key, target, activePath, newDeltaPath, parentDeltaPath, parentDeltaInode, mergeDeltaPaths, templatePath }) => ({
+      ({ key, target, activePath, newDeltaPath, parentDeltaPath, parentDeltaInode, mergeDeltaPaths, templatePath, pins }) => ({
         key,
         target,
         activePath,
@@ -272,7 +261,7 @@ function toRequest(
         parentDeltaInode,
         mergeDeltaPaths,
         templatePath,
-        pins: [],
+        pins,
       }),
     ),
     coroutines: COROUTINES,

@@ -13,7 +13,8 @@ export interface KnownVolume {
   readonly basePath: string;
   /** The file that a running restore is about to switch to. */
   readonly intendedPath: string | null;
-  readonly deltaPaths: readonly string[];
+  /** Layers of ours that it has or had: deltas of backups, overlays and layers of snapshots. */
+  readonly ownPaths: readonly string[];
 }
 
 export interface SeenDiskFacts {
@@ -47,7 +48,7 @@ export function matchVolumes<D extends SeenDiskFacts>(known: readonly KnownVolum
   // Strongest evidence first, over all disks, so that a weak match never takes a volume from a strong one.
   const rules: { kind: VolumeMatchKind; applies: Rule<D> }[] = [
     { kind: 'same', applies: (disk, volume) => disk.paths[0] !== undefined && disk.paths[0] === volume.activePath },
-    { kind: 'same', applies: (disk, volume) => volume.deltaPaths.some((path) => disk.paths.includes(path)) },
+    { kind: 'same', applies: (disk, volume) => volume.ownPaths.some((path) => disk.paths.includes(path)) },
     { kind: 'same', applies: (disk, volume) => volume.intendedPath !== null && disk.paths.includes(volume.intendedPath) },
     { kind: 'same', applies: (disk, volume) => disk.paths.includes(volume.basePath) },
     {

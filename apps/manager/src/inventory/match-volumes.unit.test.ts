@@ -11,7 +11,7 @@ const known = (id: string, change: Partial<KnownVolume> = {}): KnownVolume => ({
   activePath: `/p/${id}.d1`,
   basePath: `/p/${id}`,
   intendedPath: null,
-  deltaPaths: [`/p/${id}.d1`],
+  ownPaths: [`/p/${id}.d1`],
   ...change,
 });
 const seen = (target: string, paths: string[], change: Partial<SeenDiskFacts> = {}): SeenDiskFacts => ({
@@ -43,7 +43,7 @@ describe('matchVolumes', () => {
     ['a merged delta leaves it the same', [known('a')], [seen('vda', ['/p/a'])], [['a', 'vda', 'same']], [], []],
     [
       'its own base below unknown layers is enough',
-      [known('a', { deltaPaths: [], activePath: '/p/a' })],
+      [known('a', { ownPaths: [], activePath: '/p/a' })],
       [seen('vda', ['/p/x', '/p/a'])],
       [['a', 'vda', 'same']],
       [],

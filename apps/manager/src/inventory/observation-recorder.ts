@@ -7,14 +7,19 @@ import { DataSource, In, Not, type EntityManager } from 'typeorm';
 import type { SeenDisk, SeenDomain } from '../agents/agent-types.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
 import type { HostEntity } from '../persistence/entities/inventory.entities.js';
+import { VmSnapshotVolumeEntity, VolumeOverlayEntity } from '../persistence/entities/vm-snapshot.entities.js';
 import {
   SupersededFileEntity,
   VmEntity,
   VolumeDeltaEntity,
   VolumeEntity,
   type StoredLayer,
+  type StoredLibvirtSnapshot,
 } from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
+import { readPins } from '../primary/pins.js';
+import { untrackDeltas } from '../primary/untrack.js';
+import { libvirtSnapshotId } from './libvirt-snapshot-id.js';
 import { isTaken } from './choose-host.js';
 import { matchVolumes, type SeenDiskFacts } from './match-volumes.js';
 import { lockVm } from './vm-lookup.js';
@@ -47,6 +52,7 @@ export class ObservationRecorder {
           powerState: seen.state,
           guestAgent: seen.guestAgent,
           problems: [...seen.problems] as object[],
+          libvirtSnapshots: storedSnapshots(seen),
           seenAt: this.clock.now(),
         },
       );
@@ -100,6 +106,7 @@ export class ObservationRecorder {
         guestAgent: seen.guestAgent,
         problems: [],
         settings: {},
+        libvirtSnapshots: [],
       })
       .orIgnore()
       .execute();
@@ -110,10 +117,15 @@ export class ObservationRecorder {
     const vmId = vm.id;
     const volumes = await manager.findBy(VolumeEntity, { vmId });
     const deltas = await manager.findBy(VolumeDeltaEntity, { vmId });
+    const overlays = await manager.findBy(VolumeOverlayEntity, { vmId });
+    const held = await manager.findBy(VmSnapshotVolumeEntity, { volumeId: In(volumes.map((volume) => volume.id)) });
     const known = volumes.map((volume) => ({
       ...volume,
       activePath: volume.layers[0]?.path,
-      deltaPaths: deltas.filter((delta) => delta.volumeId === volume.id).map((delta) => delta.path),
+      ownPaths: [
+        ...[...deltas, ...overlays].filter((layer) => layer.volumeId === volume.id).map((layer) => layer.path),
+        ...held.filter((layer) => layer.volumeId === volume.id).map((layer) => layer.pinnedPath),
+      ],
     }));
     const seen: SeenWithPaths[] = disks.map((disk) => ({ ...disk, paths: disk.layers.map((layer) => layer.path), disk }));
     const { matches, added, missing } = matchVolumes(known, seen);
@@ -138,6 +150,12 @@ export class ObservationRecorder {
               volumes.find(({ id }) => id === volumeId),
             ),
           } as object);
+          // What is in the chain again is in no branch beside it.
+          await manager.update(
+            VolumeOverlayEntity,
+            { volumeId, branch: true, path: In(disk.layers.map((layer) => layer.path)) },
+            { branch: false },
+          );
           break;
         case 'moved':
           await manager.update(VolumeEntity, { id: volumeId }, {
@@ -146,7 +164,7 @@ export class ObservationRecorder {
             layers: storedLayers(disk),
             ...ownFiles(disk),
           } as object);
-          await this.leaveDeltas(manager, vm, volumeId, disk);
+          await this.leaveLayers(manager, vm, volumeId, disk);
           break;
       }
     }
@@ -155,29 +173,30 @@ export class ObservationRecorder {
   }
 
   /**
-   * The volume has other files now: what was written since its last backup is in a delta that is no part of it any more.
-   * The delta's file is listed as left behind where it was and never deleted unasked: a copy that is taken back needs it.
+   * The volume has files of its own elsewhere now; its former layers stay where they were, listed, so that their owner can
+   * release them. While a snapshot holds any of them, none is offered for release, and none is judged.
    */
-  private async leaveDeltas(manager: EntityManager, vm: VmEntity, volumeId: string, disk: SeenDisk): Promise<void> {
+  private async leaveLayers(manager: EntityManager, vm: VmEntity, volumeId: string, disk: SeenDisk): Promise<void> {
+    if ((await readPins(manager, vm.id)).has(volumeId)) return untrackDeltas(manager, [volumeId], false);
     const deltas = await manager.findBy(VolumeDeltaEntity, { volumeId });
-    const left = deltas.filter((delta) => !disk.layers.some((layer) => layer.path === delta.path));
+    const overlays = await manager.findBy(VolumeOverlayEntity, { volumeId });
+    const backups = await manager.findBy(BackupEntity, { id: In(deltas.map((delta) => delta.backupId)) });
+    const left = [
+      ...overlays.map(({ id, path, operationId }) => ({ path, operationId: operationId ?? id })),
+      ...deltas.map(({ path, backupId }) => ({
+        path,
+        operationId: backups.find(({ id }) => id === backupId)?.operationId ?? backupId,
+      })),
+    ].filter((file) => !disk.layers.some((layer) => layer.path === file.path));
     const { hostId } = vm;
     if (hostId !== null && left.length > 0) {
-      const backups = await manager.findBy(BackupEntity, { id: In(left.map((delta) => delta.backupId)) });
       await manager.insert(
         SupersededFileEntity,
-        left.map(({ path, backupId }) => ({
-          id: this.clock.newId(),
-          vmId: vm.id,
-          volumeId,
-          hostId,
-          path,
-          operationId: backups.find(({ id }) => id === backupId)?.operationId ?? backupId,
-          supersededAt: this.clock.now(),
-        })),
+        left.map((file) => ({ ...file, id: this.clock.newId(), vmId: vm.id, volumeId, hostId, supersededAt: this.clock.now() })),
       );
     }
     await manager.delete(VolumeDeltaEntity, { volumeId });
+    await manager.delete(VolumeOverlayEntity, { volumeId });
   }
 
   private async addVolume(manager: EntityManager, vmId: string, disk: SeenDisk): Promise<void> {
@@ -206,6 +225,18 @@ function restoredFiles(disk: SeenDisk, volume: VolumeEntity | undefined): { base
   const seen = (path: string): boolean => disk.layers.some((layer) => layer.path === path);
   if (volume === undefined || volume.intendedPath === null || seen(volume.basePath) || !seen(volume.intendedPath)) return {};
   return { basePath: volume.intendedPath, templatePath: null };
+}
+
+function storedSnapshots(seen: SeenDomain): StoredLibvirtSnapshot[] {
+  return seen.snapshots.map(({ name, parentName, createdAtUnixMs, current, foreignKind, disks }) => ({
+    id: libvirtSnapshotId(seen.uuid, name),
+    name,
+    parentName,
+    createdAt: new Date(Number(createdAtUnixMs)).toISOString(),
+    current,
+    foreignKind,
+    disks: disks.map(({ target, pinnedPath, overlayPath }) => ({ target, pinnedPath, overlayPath })),
+  }));
 }
 
 function storedLayers(disk: SeenDisk): StoredLayer[] {

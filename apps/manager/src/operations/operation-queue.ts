@@ -39,6 +39,7 @@ export interface NewOperation {
   readonly vmId: string;
   readonly hostId: string | null;
   readonly backupId?: string | null;
+  readonly vmSnapshotId?: string | null;
   readonly accountId: string | null;
   readonly input: OperationInput;
 }
@@ -62,6 +63,7 @@ export class OperationQueue {
       vmId: wanted.vmId,
       hostId: wanted.hostId,
       backupId: wanted.backupId ?? null,
+      vmSnapshotId: wanted.vmSnapshotId ?? null,
       accountId: wanted.accountId,
       input: wanted.input as QueryDeepPartialEntity<OperationInput>,
       steps: [],

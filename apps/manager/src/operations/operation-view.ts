@@ -1,6 +1,6 @@
 /** Operation rows as the public API shows them. */
 import type { Operation } from '@holdfast/shared/api/operations.js';
-import type { BackupId, HostId, OperationId, VmId } from '@holdfast/shared/ids/ids.js';
+import type { BackupId, HostId, OperationId, VmId, VmSnapshotId } from '@holdfast/shared/ids/ids.js';
 import type { OperationEntity } from '../persistence/entities/operation.entity.js';
 
 export function operationView(row: OperationEntity): Operation {
@@ -11,6 +11,7 @@ export function operationView(row: OperationEntity): Operation {
     vmId: row.vmId as VmId,
     ...(row.hostId === null ? {} : { hostId: row.hostId as HostId }),
     ...(row.backupId === null ? {} : { backupId: row.backupId as BackupId }),
+    ...(row.vmSnapshotId === null ? {} : { vmSnapshotId: row.vmSnapshotId as VmSnapshotId }),
     revision: Number(row.revision),
     steps: row.steps,
     progress: row.progress,

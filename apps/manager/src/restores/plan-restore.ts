@@ -1,6 +1,8 @@
 /** Plans a restore: which file replaces which disk, what comes back, what is merged. Pure. */
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { restoredPath } from '../backups/delta-paths.js';
+import type { MergeVolume } from '../persistence/agent-command.js';
+import { settleVolume, type SettleRows } from '../primary/plan-settle.js';
 
 export interface RestoreVolumeFacts {
   readonly id: string;
@@ -11,7 +13,7 @@ export interface RestoreVolumeFacts {
   readonly layers: readonly { readonly path: string }[];
 }
 
-export interface RestoreFacts {
+export interface RestoreFacts extends SettleRows {
   readonly operationId: string;
   /** The domain does not exist any more and is defined from the manifest. */
   readonly vmIsGone: boolean;
@@ -19,7 +21,6 @@ export interface RestoreFacts {
   readonly backupVolumes: readonly { readonly key: string; readonly target: string }[];
   /** All volumes of the VM that are known, attached or not. */
   readonly volumes: readonly RestoreVolumeFacts[];
-  readonly deltas: readonly { readonly volumeId: string; readonly path: string }[];
 }
 
 export interface RestorePlan {
@@ -30,7 +31,8 @@ export interface RestorePlan {
     readonly newPath: string;
     readonly templatePath: string;
   }[];
-  readonly mergeVolumes: readonly { readonly target: string; readonly deltaPaths: string[] }[];
+  /** Volumes that the backup does not know. Nothing is pinned any more: the snapshots of the VM end with its old tree. */
+  readonly mergeVolumes: readonly MergeVolume[];
 }
 
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz';
@@ -60,12 +62,7 @@ export function planRestore(facts: RestoreFacts): RestorePlan {
   const restored = new Set(facts.backupVolumes.map(({ key }) => key));
   const mergeVolumes = attached
     .filter((volume) => !restored.has(volume.id))
-    .map((volume) => ({
-      target: volume.target,
-      deltaPaths: volume.layers
-        .map((layer) => layer.path)
-        .filter((path) => facts.deltas.some((delta) => delta.volumeId === volume.id && delta.path === path)),
-    }))
+    .map((volume) => settleVolume(volume, facts, []))
     .filter((volume) => volume.deltaPaths.length > 0);
   return { volumes, mergeVolumes };
 }

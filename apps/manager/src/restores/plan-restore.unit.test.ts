@@ -17,6 +17,7 @@ const facts = (change: Partial<RestoreFacts>): RestoreFacts => ({
   backupVolumes: [{ key: 'A', target: 'vda' }],
   volumes: [volume('A', 'vda')],
   deltas: [],
+  overlays: [],
   ...change,
 });
 
@@ -46,17 +47,21 @@ describe('planRestore', () => {
       facts({
         volumes: [volume('A', 'vda'), volume('N', 'vdb')],
         deltas: [
-          { volumeId: 'N', path: '/p/N.d1' },
-          { volumeId: 'A', path: '/p/A.d1' },
+          { volumeId: 'N', backupId: 'b', path: '/p/N.d1' },
+          { volumeId: 'A', backupId: 'b', path: '/p/A.d1' },
         ],
       }),
     );
-    expect(plan.mergeVolumes).toEqual([{ target: 'vdb', deltaPaths: ['/p/N.d1'] }]);
+    expect(plan.mergeVolumes).toMatchObject([{ target: 'vdb', deltaPaths: ['/p/N.d1'], pins: [] }]);
   });
 
   it('of a VM that is gone nothing is replaced and nothing merged', () => {
     const plan = planRestore(
-      facts({ vmIsGone: true, volumes: [volume('A', 'vda'), volume('N', 'vdb')], deltas: [{ volumeId: 'N', path: '/p/N.d1' }] }),
+      facts({
+        vmIsGone: true,
+        volumes: [volume('A', 'vda'), volume('N', 'vdb')],
+        deltas: [{ volumeId: 'N', backupId: 'b', path: '/p/N.d1' }],
+      }),
     );
     expect(plan.volumes[0]).toMatchObject({ target: 'vda', currentPath: '' });
     expect(plan.mergeVolumes).toEqual([]);

@@ -1,6 +1,6 @@
 /** RestoreBackup: new files for the VM's disks, recorded in one transaction when the agent is finished. The chain ends. */
 import { Injectable } from '@nestjs/common';
-import { DataSource, In, Not, type EntityManager } from 'typeorm';
+import { DataSource, Not, type EntityManager } from 'typeorm';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { AgentOperation, RestoredVolume } from '../agents/agent-types.js';
 import type { RestoreBackup } from '../persistence/agent-command.js';
@@ -11,12 +11,16 @@ import { OperationHandlers } from '../operations/operation-handlers.js';
 import { BackupEntity, BackupVolumeEntity } from '../persistence/entities/backup.entities.js';
 import type { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { StorageEntity } from '../persistence/entities/storage.entity.js';
+import { VmSnapshotEntity, VolumeOverlayEntity } from '../persistence/entities/vm-snapshot.entities.js';
 import { SupersededFileEntity, VmEntity, VolumeDeltaEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
+import { forgetSnapshot, recordChainChanges } from '../primary/chain-changes.js';
 import { storageAccess } from '../storage/storage-view.js';
 import { recordProtection } from '../vms/protection.js';
 import { planRestore } from './plan-restore.js';
+import { forgetOldTree } from './old-tree.js';
 import { restoreInputSchema, vmRunning } from './restore-input.js';
+import { snapshotsInTheWay } from './snapshots-in-the-way.js';
 
 const COROUTINES = 8;
 
@@ -60,6 +64,8 @@ export class RestoreBackupHandler implements OperationHandler {
     const obstacle = vm.problems[0];
     if (obstacle !== undefined) throw HoldfastError.fromData({ ...obstacle, fields: { ...obstacle.fields, vmId: vm.id } });
 
+    const inTheWay = input.dropSnapshots ? undefined : await snapshotsInTheWay(manager, vm);
+    if (inTheWay !== undefined) throw inTheWay;
     const gone = vm.powerState === 'Gone';
     const plan = planRestore({
       operationId: operation.id,
@@ -68,6 +74,7 @@ export class RestoreBackupHandler implements OperationHandler {
       backupVolumes: await manager.find(BackupVolumeEntity, { where: { backupId: backup.id }, order: { target: 'ASC' } }),
       volumes: await manager.findBy(VolumeEntity, { vmId: vm.id }),
       deltas: await manager.findBy(VolumeDeltaEntity, { vmId: vm.id }),
+      overlays: await manager.findBy(VolumeOverlayEntity, { vmId: vm.id }),
     });
     const storage = await manager.findOneByOrFail(StorageEntity, { id: backup.storageId });
     const request: RestoreBackup = {
@@ -80,7 +87,7 @@ export class RestoreBackupHandler implements OperationHandler {
         newPath,
         templatePath,
       })),
-      mergeVolumes: plan.mergeVolumes.map((volume) => ({ ...volume, pins: [], templatePath: '' })),
+      mergeVolumes: plan.mergeVolumes,
       coroutines: COROUTINES,
       defineMissingAs: gone ? vm.name : '',
       acceptDamaged: input.acceptDamaged,
@@ -99,7 +106,8 @@ export class RestoreBackupHandler implements OperationHandler {
 
   async applyOutcome(manager: EntityManager, operation: OperationEntity, vm: VmEntity, outcome: AgentOperation): Promise<void> {
     if (outcome.state === 'Succeeded' && outcome.result?.kind === 'restoreBackup') {
-      await this.recordSuccess(manager, operation, vm, outcome.result.value.volumes, outcome.outcome === 'AsAfter');
+      await this.recordSuccess(manager, operation, vm, outcome.result.value.volumes);
+      await recordChainChanges(manager, vm.id, outcome.result.value.changes);
     } else if (outcome.outcome === 'AsBefore') {
       await manager.update(VolumeEntity, { vmId: vm.id }, { intendedPath: null });
     }
@@ -119,7 +127,6 @@ export class RestoreBackupHandler implements OperationHandler {
     operation: OperationEntity,
     vm: VmEntity,
     restored: readonly RestoredVolume[],
-    mergesDone: boolean,
   ): Promise<void> {
     const backup = await manager.findOneByOrFail(BackupEntity, { id: operation.backupId ?? '' });
     const now = this.clock.now();
@@ -131,15 +138,16 @@ export class RestoreBackupHandler implements OperationHandler {
         { id: volume.key },
         { target: volume.target, attached: true, basePath: volume.newPath, templatePath: null, intendedPath: null },
       );
-      await manager.delete(VolumeDeltaEntity, { volumeId: volume.key });
-      if (volume.oldPaths.length > 0) {
+      const beside = await forgetOldTree(manager, volume);
+      if (volume.oldPaths.length + beside.length > 0) {
         await manager.insert(
           SupersededFileEntity,
-          volume.oldPaths.map((path) => ({
+          [...beside, ...volume.oldPaths].map((path) => ({
             id: this.clock.newId(),
             vmId: vm.id,
             volumeId: volume.key,
-            hostId: operation.hostId ?? '',
+            // A VM that was gone left its files where it was.
+            hostId: vm.hostId ?? operation.hostId ?? '',
             path,
             operationId: operation.id,
             supersededAt: now,
@@ -147,9 +155,7 @@ export class RestoreBackupHandler implements OperationHandler {
         );
       }
     }
-    const command = operation.request;
-    const merged = command?.kind === 'restoreBackup' ? command.request.mergeVolumes.flatMap((volume) => volume.deltaPaths) : [];
-    if (mergesDone && merged.length > 0) await manager.delete(VolumeDeltaEntity, { vmId: vm.id, path: In(merged) });
+    await this.forgetSnapshots(manager, vm);
     if (vm.headBackupId !== null) await manager.update(BackupEntity, { id: vm.headBackupId }, { endOfChain: true });
     await manager.update(
       VmEntity,
@@ -161,5 +167,14 @@ export class RestoreBackupHandler implements OperationHandler {
         chainEndedReason: `the VM was restored from backup "${backup.name}" (${backup.id})`,
       },
     );
+  }
+  /**
+   * No file of the restored VM holds them. The records that libvirt keeps are removed by an operation of its own; until then
+   * the agent releases nothing that they name. A snapshot that waits to be taken is taken of the restored VM.
+   */
+  private async forgetSnapshots(manager: EntityManager, vm: VmEntity): Promise<void> {
+    const own = await manager.find(VmSnapshotEntity, { where: { vmId: vm.id, state: Not('Creating') }, order: { seq: 'ASC' } });
+    for (const snapshot of own) await forgetSnapshot(manager, vm.id, snapshot.id);
+    await manager.update(VmEntity, { id: vm.id }, { currentSnapshotId: null });
   }
 }

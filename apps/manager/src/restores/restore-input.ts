@@ -2,7 +2,11 @@
 import { z } from 'zod';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 
-export const restoreInputSchema = z.object({ acceptDamaged: z.boolean(), hostId: z.uuid().nullable() });
+export const restoreInputSchema = z.object({
+  acceptDamaged: z.boolean(),
+  dropSnapshots: z.boolean().default(false),
+  hostId: z.uuid().nullable(),
+});
 export type RestoreInput = z.infer<typeof restoreInputSchema>;
 
 export function vmRunning(vm: { readonly id: string; readonly name: string }): HoldfastError {

@@ -16,7 +16,7 @@ import { waitFor } from '../testing/wait-for.js';
 import { VmsService } from '../vms/vms.service.js';
 import { RestoresService } from './restores.service.js';
 
-const WISH = { acceptDamaged: false };
+const WISH = { acceptDamaged: false, dropSnapshots: false };
 
 describe('a restore', () => {
   let cluster: TestCluster;

@@ -15,6 +15,7 @@ import { OperationQueue } from '../operations/operation-queue.js';
 import { operationView } from '../operations/operation-view.js';
 import { SupersededFileEntity, VmEntity } from '../persistence/entities/vm.entities.js';
 import { vmRunning, type RestoreInput } from './restore-input.js';
+import { snapshotsInTheWay } from './snapshots-in-the-way.js';
 
 @Injectable()
 export class RestoresService {
@@ -49,6 +50,8 @@ export class RestoresService {
         { vmId: vm.id, hostId: input.hostId },
       );
     }
+    const inTheWay = input.dropSnapshots ? undefined : await snapshotsInTheWay(manager, vm);
+    if (inTheWay !== undefined) throw inTheWay;
     const hostId = input.hostId ?? vm.hostId;
     if (hostId === null)
       throw new HoldfastError('HOST_UNAVAILABLE', `No host of the VM "${vm.name}" is known. Say on which host to restore it.`, {
@@ -57,7 +60,11 @@ export class RestoresService {
     const problem = hostProblem(await requireHost(manager, hostId));
     if (problem !== undefined) throw problem;
 
-    const wanted: RestoreInput = { acceptDamaged: input.acceptDamaged, hostId: input.hostId ?? null };
+    const wanted: RestoreInput = {
+      acceptDamaged: input.acceptDamaged,
+      dropSnapshots: input.dropSnapshots,
+      hostId: input.hostId ?? null,
+    };
     const row = await this.dataSource.transaction((tx) =>
       this.queue.add(tx, { kind: 'RestoreBackup', vmId: vm.id, hostId, backupId, accountId: vm.accountId, input: wanted }),
     );

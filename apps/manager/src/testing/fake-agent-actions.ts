@@ -2,7 +2,7 @@
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { DomainState, type Domain } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
 import type { RestoreBackupRequest, TakeBackupRequest } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
-import type { Operation } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
+import type { ChainChanges, Operation } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import type { ReceivedCommand } from './received-command.js';
 import { domainOf, layerOf, type FakeAgent } from './fake-agent.js';
 
@@ -19,7 +19,10 @@ export function act(agent: FakeAgent, command: ReceivedCommand): Result {
       const domain = domainFor(agent, command.request.header?.vmUuid);
       const merged = command.request.volumes.flatMap((volume) => volume.deltaPaths);
       if (!command.request.dryRun) withoutLayers(agent, domain, merged);
-      return { $case: 'cleanupBackupError', value: { plan: merged.map((path) => `merge ${path}`), activePaths: {} } };
+      return {
+        $case: 'cleanupBackupError',
+        value: { plan: merged.map((path) => `merge ${path}`), activePaths: {}, changes: gone(merged) },
+      };
     }
     case 'releaseFiles':
       return { $case: 'releaseFiles', value: { releasedBytes: BigInt(command.request.paths.length) } };
@@ -58,6 +61,7 @@ function takeBackup(agent: FakeAgent, request: TakeBackupRequest): Result {
       frozenMs: 0,
       frozenAtUnixMs: 1_700_000_000_000n,
       sizeBytes: 2000n,
+      changes: gone(request.volumes.flatMap((volume) => volume.mergeDeltaPaths)),
     },
   };
 }
@@ -89,8 +93,13 @@ function restoreBackup(agent: FakeAgent, request: RestoreBackupRequest): Result 
           .map((layer) => layer.path)
           .filter((path) => path !== volume.templatePath),
       })),
+      changes: gone(request.mergeVolumes.flatMap((volume) => volume.deltaPaths)),
     },
   };
+}
+
+function gone(paths: readonly string[]): ChainChanges {
+  return { removedPaths: [...paths], movedPins: [] };
 }
 
 function withoutLayers(agent: FakeAgent, domain: Domain, paths: readonly string[]): void {

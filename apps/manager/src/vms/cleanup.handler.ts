@@ -8,13 +8,17 @@ import { VmRefresher } from '../inventory/vm-refresher.js';
 import type { OperationHandler, Preparation } from '../operations/operation-handler.js';
 import { OperationHandlers } from '../operations/operation-handlers.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
+import type { MergeVolume } from '../persistence/agent-command.js';
 import type { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { StorageEntity } from '../persistence/entities/storage.entity.js';
 import { VmEntity, VolumeDeltaEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
+import { VolumeOverlayEntity } from '../persistence/entities/vm-snapshot.entities.js';
 import { Clock } from '../platform/clock.js';
+import { recordChainChanges } from '../primary/chain-changes.js';
+import { readPins } from '../primary/pins.js';
 import { storageAccess } from '../storage/storage-view.js';
 import { cleanupInputSchema, type CleanupInput } from './cleanup-input.js';
-import { planCleanup } from './plan-cleanup.js';
+import { isEmpty, planCleanup } from './plan-cleanup.js';
 import { markMergePending, markOk, recordProtection } from './protection.js';
 
 @Injectable()
@@ -51,14 +55,15 @@ export class CleanupHandler implements OperationHandler {
         readable: volume.refusal === null,
       })),
       deltas: await manager.findBy(VolumeDeltaEntity, { vmId: vm.id }),
+      overlays: await manager.findBy(VolumeOverlayEntity, { vmId: vm.id }),
+      pins: await readPins(manager, vm.id),
       unpublished: await manager.find(BackupEntity, {
         select: { id: true, storageId: true },
         where: { vmId: vm.id, leftoversOnStorage: true },
         order: { seq: 'ASC' },
       }),
     });
-    const nothing = plan.volumes.length === 0 && plan.unusedDeltaPaths.length === 0 && plan.unpublishedBackupIds.length === 0;
-    if (nothing && input.purpose === 'end-chain' && vm.protectionState === 'Ok') {
+    if (isEmpty(plan) && input.purpose === 'end-chain' && vm.protectionState === 'Ok') {
       return {
         kind: 'done',
         plan: [`nothing is to be merged: no disk of "${vm.name}" has a delta of a backup`],
@@ -75,7 +80,7 @@ export class CleanupHandler implements OperationHandler {
       command: {
         kind: 'cleanupBackupError',
         request: {
-          volumes: plan.volumes.map((volume) => ({ ...volume, pins: [], templatePath: '' })),
+          volumes: plan.volumes,
           storage: storage === undefined ? null : storageAccess(storage),
           unpublishedBackupIds: plan.unpublishedBackupIds,
           unusedDeltaPaths: plan.unusedDeltaPaths,
@@ -99,20 +104,11 @@ export class CleanupHandler implements OperationHandler {
     const command = operation.request;
     if (command?.kind !== 'cleanupBackupError') return;
     const { volumes, unusedDeltaPaths, unpublishedBackupIds } = command.request;
-    const settled = [...volumes.flatMap((volume) => volume.deltaPaths), ...unusedDeltaPaths];
-    if (outcome.outcome !== 'MergePending' && settled.length > 0)
-      await manager.delete(VolumeDeltaEntity, { vmId: vm.id, path: In(settled) });
+    if (outcome.result?.kind === 'cleanupBackupError') await recordChainChanges(manager, vm.id, outcome.result.value.changes);
+    if (outcome.outcome !== 'MergePending') await recordAtRest(manager, vm.id, volumes, unusedDeltaPaths);
     if (unpublishedBackupIds.length > 0)
       await manager.update(BackupEntity, { id: In(unpublishedBackupIds) }, { leftoversOnStorage: false });
     if (input.purpose === 'end-chain') await endChain(manager, vm.id, input.reason);
-    // A delta of a disk that is detached now is merged when the disk is back.
-    const detached = await manager.find(VolumeEntity, { select: { id: true }, where: { vmId: vm.id, attached: false } });
-    if (detached.length > 0)
-      await manager.update(
-        VolumeDeltaEntity,
-        { volumeId: In(detached.map(({ id }) => id)), state: 'Leftover' },
-        { state: 'Present' },
-      );
     // What was asked for is done: the chain is as after it, however the agent calls a chain that needed nothing.
     const seen = outcome.outcome === 'AsBefore' ? 'AsAfter' : outcome.outcome;
     if (seen === 'AsAfter') await markOk(manager, vm.id);
@@ -160,6 +156,26 @@ export class CleanupHandler implements OperationHandler {
 
 async function reread(manager: EntityManager, vm: VmEntity): Promise<VmEntity> {
   return manager.findOneByOrFail(VmEntity, { id: vm.id });
+}
+
+/**
+ * Of the layers of ours there are now those that snapshots or branches need, and those of disks that are detached: these
+ * are merged when the disk is back. None of them is left over.
+ */
+async function recordAtRest(
+  manager: EntityManager,
+  vmId: string,
+  settled: readonly MergeVolume[],
+  unused: readonly string[],
+): Promise<void> {
+  const detached = await manager.find(VolumeEntity, { select: { id: true }, where: { vmId, attached: false } });
+  const volumeId = In(detached.map(({ id }) => id));
+  const named = settled.flatMap((volume) => volume.deltaPaths);
+  for (const entity of [VolumeDeltaEntity, VolumeOverlayEntity]) {
+    if (unused.length > 0) await manager.delete(entity, { vmId, path: In([...unused]) });
+    if (named.length > 0) await manager.update(entity, { vmId, path: In(named) }, { state: 'Present' });
+    await manager.update(entity, { vmId, volumeId, state: 'Leftover' }, { state: 'Present' });
+  }
 }
 
 /** No backup continues the chain any more. */

@@ -1,19 +1,22 @@
 /** Plans a clean-up of a VM's disks: what to merge, what is left over. Pure. */
+import type { MergeVolume } from '../persistence/agent-command.js';
+import { pinsOf, type Pins } from '../primary/pins.js';
+import { settleVolume, type SettleDelta, type SettleOverlay, type SettleVolume } from '../primary/plan-settle.js';
 
-export interface CleanupVolume {
-  readonly id: string;
-  readonly target: string;
+export interface CleanupVolume extends SettleVolume {
   readonly attached: boolean;
   /** False while the disk cannot be looked into: its chain is not known, so nothing of it is touched. */
   readonly readable: boolean;
-  readonly layers: readonly { readonly path: string }[];
 }
 
-export interface CleanupDelta {
-  readonly volumeId: string;
-  readonly backupId: string;
-  readonly path: string;
-  readonly state: 'Intended' | 'Present' | 'Leftover';
+type LayerState = 'Intended' | 'Present' | 'Leftover';
+
+export interface CleanupDelta extends SettleDelta {
+  readonly state: LayerState;
+}
+
+export interface CleanupOverlay extends SettleOverlay {
+  readonly state: LayerState;
 }
 
 export interface UnpublishedBackup {
@@ -26,41 +29,59 @@ export interface CleanupFacts {
   readonly headBackupId: string | null;
   readonly volumes: readonly CleanupVolume[];
   readonly deltas: readonly CleanupDelta[];
+  readonly overlays: readonly CleanupOverlay[];
+  readonly pins: Pins;
   readonly unpublished: readonly UnpublishedBackup[];
 }
 
 export interface CleanupPlan {
-  readonly volumes: readonly { readonly target: string; readonly deltaPaths: string[] }[];
-  /** Made for a backup that did not happen, and in no chain. */
+  /** With every pin, also of a volume of which nothing is to be merged: what snapshots hold is not left over. */
+  readonly volumes: readonly MergeVolume[];
+  /** Made for a backup, a snapshot or a revert that did not happen, and in no chain. */
   readonly unusedDeltaPaths: string[];
   /** Of one storage; those of another are left to the next clean-up. */
   readonly unpublishedBackupIds: string[];
   readonly storageId: string | undefined;
 }
 
-/** Everything of ours goes but the head's deltas of an open chain; at the end of a chain those go too. */
+/** Everything of ours goes that no snapshot needs, but the head's deltas of an open chain; at the end of a chain those go too. */
 export function planCleanup(facts: CleanupFacts): CleanupPlan {
-  const kept = (delta: CleanupDelta): boolean =>
-    facts.purpose === 'repair' && delta.state === 'Present' && delta.backupId === facts.headBackupId;
+  const head = new Set(
+    facts.deltas
+      .filter((delta) => facts.purpose === 'repair' && delta.state === 'Present' && delta.backupId === facts.headBackupId)
+      .map((delta) => delta.path),
+  );
   // What is not seen now is not judged: a detached disk keeps the layer that it was left with.
   const seen = facts.volumes.filter((volume) => volume.attached && volume.readable);
-  const inUse = new Set(facts.volumes.flatMap((volume) => volume.layers.map((layer) => layer.path)));
   const volumes = seen
-    .map((volume) => {
-      const own = facts.deltas.filter((delta) => delta.volumeId === volume.id && !kept(delta));
-      const deltaPaths = volume.layers.map((layer) => layer.path).filter((path) => own.some((delta) => delta.path === path));
-      return { target: volume.target, deltaPaths };
-    })
-    .filter((volume) => volume.deltaPaths.length > 0);
+    .map((volume) => settleVolume(volume, facts, pinsOf(facts.pins, volume.id), (delta) => head.has(delta.path)))
+    .filter((volume) => volume.deltaPaths.length > 0 || volume.pins.length > 0);
   const storageId = facts.unpublished[0]?.storageId;
   return {
     volumes,
-    unusedDeltaPaths: facts.deltas
-      .filter(
-        (delta) => delta.state !== 'Present' && !inUse.has(delta.path) && seen.some((volume) => volume.id === delta.volumeId),
-      )
-      .map((delta) => delta.path),
+    unusedDeltaPaths: unusedPaths(facts, new Set(seen.map((volume) => volume.id))),
     unpublishedBackupIds: facts.unpublished.filter((backup) => backup.storageId === storageId).map((backup) => backup.id),
     storageId,
   };
+}
+
+/** True when the agent has nothing to do. */
+export function isEmpty(plan: CleanupPlan): boolean {
+  return (
+    plan.volumes.every((volume) => volume.deltaPaths.length === 0) &&
+    plan.unusedDeltaPaths.length === 0 &&
+    plan.unpublishedBackupIds.length === 0
+  );
+}
+
+/** A layer that was put into a branch, or that a snapshot holds, is in use although the VM's own chain does not show it. */
+function unusedPaths(facts: CleanupFacts, seen: ReadonlySet<string>): string[] {
+  const inUse = new Set([
+    ...facts.volumes.flatMap((volume) => volume.layers.map((layer) => layer.path)),
+    ...[...facts.pins.values()].flatMap((pins) => pins.map((pin) => pin.path)),
+    ...facts.overlays.filter((overlay) => overlay.branch).map((overlay) => overlay.path),
+  ]);
+  return [...facts.deltas, ...facts.overlays]
+    .filter((layer) => layer.state !== 'Present' && !inUse.has(layer.path) && seen.has(layer.volumeId))
+    .map((layer) => layer.path);
 }

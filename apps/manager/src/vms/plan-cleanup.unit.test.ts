@@ -7,24 +7,35 @@ const facts = (change: Partial<CleanupFacts>): CleanupFacts => ({
   purpose: 'repair',
   headBackupId: 'b2',
   volumes: [
-    { id: 'V', target: 'vda', attached: true, readable: true, layers: ['/d3', '/d2', '/d1', '/vol'].map((path) => ({ path })) },
+    {
+      id: 'V',
+      target: 'vda',
+      attached: true,
+      readable: true,
+      templatePath: null,
+      layers: ['/d3', '/d2', '/d1', '/vol'].map((path) => ({ path })),
+    },
   ],
   deltas: [
     { volumeId: 'V', backupId: 'b3', path: '/d3', state: 'Leftover' },
     { volumeId: 'V', backupId: 'b2', path: '/d2', state: 'Present' },
     { volumeId: 'V', backupId: 'b1', path: '/d1', state: 'Present' },
   ],
+  overlays: [],
+  pins: new Map(),
   unpublished: [],
   ...change,
 });
 
 describe('planCleanup', () => {
   it('a repair keeps the delta of the open chain and merges the rest', () => {
-    expect(planCleanup(facts({})).volumes).toEqual([{ target: 'vda', deltaPaths: ['/d3', '/d1'] }]);
+    expect(planCleanup(facts({})).volumes).toMatchObject([{ target: 'vda', deltaPaths: ['/d3', '/d1'] }]);
   });
 
   it('at the end of a chain everything of ours goes', () => {
-    expect(planCleanup(facts({ purpose: 'end-chain' })).volumes).toEqual([{ target: 'vda', deltaPaths: ['/d3', '/d2', '/d1'] }]);
+    expect(planCleanup(facts({ purpose: 'end-chain' })).volumes).toMatchObject([
+      { target: 'vda', deltaPaths: ['/d3', '/d2', '/d1'] },
+    ]);
   });
 
   it('layers that are not ours are left alone', () => {
@@ -33,17 +44,42 @@ describe('planCleanup', () => {
 
   it('what was made for a backup that did not happen and is in no chain may be deleted; a published delta never', () => {
     const plan = planCleanup(
-      facts({ volumes: [{ id: 'V', target: 'vda', attached: true, readable: true, layers: [{ path: '/vol' }] }] }),
+      facts({
+        volumes: [{ id: 'V', target: 'vda', attached: true, readable: true, templatePath: null, layers: [{ path: '/vol' }] }],
+      }),
     );
     expect(plan.unusedDeltaPaths).toEqual(['/d3']);
     expect(plan.volumes).toEqual([]);
+  });
+
+  const inSnapshot = new Map([['V', [{ snapshotId: 's', path: '/o' }]]]);
+  const overlay = (path: string, change = {}) => ({ volumeId: 'V', path, state: 'Present' as const, branch: false, ...change });
+
+  it('overlays of snapshots may go with the rest, and what snapshots hold is said', () => {
+    const plan = planCleanup(facts({ deltas: [], overlays: [overlay('/d3')], pins: inSnapshot }));
+    expect(plan.volumes).toMatchObject([{ deltaPaths: ['/d3'], pins: [{ snapshotId: 's', path: '/o' }] }]);
+  });
+
+  it('a layer that a revert put into a branch is named; one that somebody else took out of the chain is not', () => {
+    const overlays = [overlay('/branch', { branch: true }), overlay('/missed')];
+    const plan = planCleanup(facts({ deltas: [], overlays }));
+    expect(plan.volumes).toMatchObject([{ deltaPaths: ['/branch'] }]);
+    expect(plan.unusedDeltaPaths).toEqual([]);
+  });
+
+  it('what a snapshot holds, or lies in a branch, is never left over', () => {
+    const deltas = [{ volumeId: 'V', backupId: 'b3', path: '/o', state: 'Leftover' as const }];
+    const overlays = [overlay('/branch', { state: 'Leftover', branch: true }), overlay('/gone', { state: 'Leftover' })];
+    expect(planCleanup(facts({ deltas, overlays, pins: inSnapshot })).unusedDeltaPaths).toEqual(['/gone']);
   });
 
   it.each([
     ['detached', { attached: false, readable: true }],
     ['unreadable', { attached: true, readable: false }],
   ])('of a disk that is %s nothing is touched: its chain is not known', (_what, state) => {
-    const plan = planCleanup(facts({ volumes: [{ id: 'V', target: 'vda', layers: [{ path: '/vol' }], ...state }] }));
+    const plan = planCleanup(
+      facts({ volumes: [{ id: 'V', target: 'vda', templatePath: null, layers: [{ path: '/vol' }], ...state }] }),
+    );
     expect(plan).toMatchObject({ volumes: [], unusedDeltaPaths: [] });
   });
 

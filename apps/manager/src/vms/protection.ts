@@ -3,6 +3,7 @@ import type { EntityManager } from 'typeorm';
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import type { AgentOutcome } from '../agents/agent-types.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
+import { VolumeOverlayEntity } from '../persistence/entities/vm-snapshot.entities.js';
 import { VmEntity, VolumeDeltaEntity } from '../persistence/entities/vm.entities.js';
 
 const FIRST_BACKOFF_MS = 30_000;
@@ -75,6 +76,7 @@ export async function markMergePending(manager: EntityManager, vm: VmEntity, rea
 async function hasLeftovers(manager: EntityManager, vmId: string): Promise<boolean> {
   return (
     (await manager.existsBy(VolumeDeltaEntity, { vmId, state: 'Leftover' })) ||
+    (await manager.existsBy(VolumeOverlayEntity, { vmId, state: 'Leftover' })) ||
     (await manager.existsBy(BackupEntity, { vmId, leftoversOnStorage: true }))
   );
 }

@@ -65,6 +65,10 @@ export type ListBackups = z.infer<typeof listBackupsSchema>;
 
 export const restoreBackupSchema = z.object({
   acceptDamaged: z.boolean().default(false).describe('Restore although a digest does not match'),
+  dropSnapshots: z
+    .boolean()
+    .default(false)
+    .describe('The VM has snapshots: let them go. Their files are kept with the former files of the VM, until released'),
   hostId: hostIdSchema.optional().describe('Where to define a VM that is gone; default: where it was'),
 });
 export type RestoreBackup = z.infer<typeof restoreBackupSchema>;

@@ -1,6 +1,6 @@
 /** Operations: long work, watched by id. */
 import { z } from 'zod';
-import { backupIdSchema, hostIdSchema, operationIdSchema, vmIdSchema } from '../ids/ids.js';
+import { backupIdSchema, hostIdSchema, operationIdSchema, vmIdSchema, vmSnapshotIdSchema } from '../ids/ids.js';
 import { bytesSchema } from '../units/bytes.js';
 import { errorDataSchema, pageQuerySchema, timeSchema } from './common.js';
 
@@ -30,6 +30,7 @@ export const operationSchema = z.object({
   vmId: vmIdSchema,
   hostId: hostIdSchema.optional(),
   backupId: backupIdSchema.optional(),
+  vmSnapshotId: vmSnapshotIdSchema.optional(),
   revision: z.number().int().describe('Grows with every change'),
   steps: z.array(operationStepSchema),
   progress: z.array(volumeProgressSchema),

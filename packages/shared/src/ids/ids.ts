@@ -12,6 +12,7 @@ export const storageIdSchema = uuid.brand<'StorageId'>();
 export const offeringIdSchema = uuid.brand<'OfferingId'>();
 export const backupIdSchema = uuid.brand<'BackupId'>();
 export const volumeIdSchema = uuid.brand<'VolumeId'>();
+export const vmSnapshotIdSchema = uuid.brand<'VmSnapshotId'>();
 export const operationIdSchema = uuid.brand<'OperationId'>();
 export const accountIdSchema = uuid.brand<'AccountId'>();
 export const apiKeyIdSchema = uuid.brand<'ApiKeyId'>();
@@ -25,6 +26,7 @@ export type OfferingId = z.infer<typeof offeringIdSchema>;
 export type BackupId = z.infer<typeof backupIdSchema>;
 /** A volume's id is also its key: the name of its file in every backup. */
 export type VolumeId = z.infer<typeof volumeIdSchema>;
+export type VmSnapshotId = z.infer<typeof vmSnapshotIdSchema>;
 export type OperationId = z.infer<typeof operationIdSchema>;
 export type AccountId = z.infer<typeof accountIdSchema>;
 export type ApiKeyId = z.infer<typeof apiKeyIdSchema>;

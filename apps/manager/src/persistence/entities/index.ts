@@ -6,6 +6,7 @@ import { HostEntity, JoinTokenEntity, ZoneEntity } from './inventory.entities.js
 import { OfferingEntity } from './offering.entity.js';
 import { OperationEntity } from './operation.entity.js';
 import { StorageEntity } from './storage.entity.js';
+import { VmSnapshotEntity, VmSnapshotVolumeEntity, VolumeOverlayEntity } from './vm-snapshot.entities.js';
 import { SupersededFileEntity, VmEntity, VolumeDeltaEntity, VolumeEntity } from './vm.entities.js';
 
 export const ENTITIES = [
@@ -19,6 +20,9 @@ export const ENTITIES = [
   VolumeEntity,
   VolumeDeltaEntity,
   SupersededFileEntity,
+  VmSnapshotEntity,
+  VmSnapshotVolumeEntity,
+  VolumeOverlayEntity,
   OfferingEntity,
   StorageEntity,
   BackupEntity,

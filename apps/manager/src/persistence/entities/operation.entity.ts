@@ -36,6 +36,7 @@ export class OperationEntity {
   @Column('uuid') vmId!: string;
   @Column(nullableUuid) hostId!: string | null;
   @Column(nullableUuid) backupId!: string | null;
+  @Column(nullableUuid) vmSnapshotId!: string | null;
   @Index('operation_account_idx') @Column(nullableUuid) accountId!: string | null;
   @Column('jsonb') input!: OperationInput;
 

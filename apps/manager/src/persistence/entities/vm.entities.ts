@@ -58,6 +58,24 @@ export class VmEntity {
   @Column(nullableMoment) cleanupNotBefore!: Date | null;
   @Column(nullableMoment) lastBackupAt!: Date | null;
   @Column(nullableMoment) seenAt!: Date | null;
+  /** The snapshot of ours that the VM stands on. */
+  @Column(nullableUuid) currentSnapshotId!: string | null;
+  /** What libvirt itself keeps record of, as last observed. Never written to. */
+  @Column({ type: 'jsonb', default: [] }) libvirtSnapshots!: StoredLibvirtSnapshot[];
+}
+
+/** A snapshot that virsh or another tool made. */
+export interface StoredLibvirtSnapshot {
+  /** Derived from the VM's id and the snapshot's name: the same at every look. */
+  id: string;
+  name: string;
+  /** Empty: it has none. */
+  parentName: string;
+  createdAt: string;
+  current: boolean;
+  /** It holds memory, or is kept inside an image. */
+  foreignKind: boolean;
+  disks: { target: string; pinnedPath: string; overlayPath: string }[];
 }
 
 /** A layer as last observed; bytes and inode as decimal strings. */
