@@ -13,6 +13,7 @@ import type { OperationEntity } from '../persistence/entities/operation.entity.j
 import { StorageEntity } from '../persistence/entities/storage.entity.js';
 import { VmEntity, VolumeDeltaEntity } from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
+import { changesOf } from '../primary/changes-of.js';
 import { recordChainChanges } from '../primary/chain-changes.js';
 import { SettingsService } from '../settings/settings.service.js';
 import { storageAccess } from '../storage/storage-view.js';
@@ -75,6 +76,8 @@ export class TakeBackupHandler implements OperationHandler {
 
   async applyOutcome(manager: EntityManager, operation: OperationEntity, vm: VmEntity, outcome: AgentOperation): Promise<void> {
     const backup = await backupOf(manager, operation);
+    // A delta that stayed keeps its row, this backup's own too: a snapshot needs it, or its merge is still to be done.
+    await recordChainChanges(manager, vm.id, changesOf(outcome));
     if (outcome.state === 'Succeeded' && outcome.result?.kind === 'takeBackup') {
       await this.recordSuccess(manager, vm, backup, outcome, outcome.result.value);
       await recordProtection(manager, vm, outcome.outcome, outcome.error, this.clock.now());
@@ -178,8 +181,6 @@ export class TakeBackupHandler implements OperationHandler {
         volume.deltaPath === '' ? { state: 'Present' } : { path: volume.deltaPath, inode: volume.deltaInode, state: 'Present' },
       );
     }
-    // A delta that stayed keeps its row, this backup's own too: a snapshot needs it, or its merge is still to be done.
-    await recordChainChanges(manager, vm.id, result.changes);
     if (backup.isolated) {
       await manager.update(VmEntity, { id: vm.id }, { lastBackupAt: new Date(Number(result.frozenAtUnixMs)) });
       return;

@@ -14,6 +14,7 @@ import { StorageEntity } from '../persistence/entities/storage.entity.js';
 import { VmSnapshotEntity, VolumeOverlayEntity } from '../persistence/entities/vm-snapshot.entities.js';
 import { SupersededFileEntity, VmEntity, VolumeDeltaEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
+import { changesOf } from '../primary/changes-of.js';
 import { forgetSnapshot, recordChainChanges } from '../primary/chain-changes.js';
 import { storageAccess } from '../storage/storage-view.js';
 import { recordProtection } from '../vms/protection.js';
@@ -105,9 +106,9 @@ export class RestoreBackupHandler implements OperationHandler {
   }
 
   async applyOutcome(manager: EntityManager, operation: OperationEntity, vm: VmEntity, outcome: AgentOperation): Promise<void> {
+    await recordChainChanges(manager, vm.id, changesOf(outcome));
     if (outcome.state === 'Succeeded' && outcome.result?.kind === 'restoreBackup') {
       await this.recordSuccess(manager, operation, vm, outcome.result.value.volumes);
-      await recordChainChanges(manager, vm.id, outcome.result.value.changes);
     } else if (outcome.outcome === 'AsBefore') {
       await manager.update(VolumeEntity, { vmId: vm.id }, { intendedPath: null });
     }

@@ -14,6 +14,7 @@ import { StorageEntity } from '../persistence/entities/storage.entity.js';
 import { VmEntity, VolumeDeltaEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
 import { VolumeOverlayEntity } from '../persistence/entities/vm-snapshot.entities.js';
 import { Clock } from '../platform/clock.js';
+import { changesOf } from '../primary/changes-of.js';
 import { recordChainChanges } from '../primary/chain-changes.js';
 import { readPins } from '../primary/pins.js';
 import { storageAccess } from '../storage/storage-view.js';
@@ -94,6 +95,7 @@ export class CleanupHandler implements OperationHandler {
   async applyOutcome(manager: EntityManager, operation: OperationEntity, vm: VmEntity, outcome: AgentOperation): Promise<void> {
     const input = cleanupInputSchema.parse(operation.input);
     if (input.dryRun) return;
+    await recordChainChanges(manager, vm.id, changesOf(outcome));
     if (outcome.state !== 'Succeeded') {
       await this.recordUndone(manager, vm, input, outcome.error);
       const changed = outcome.outcome === 'AsBefore' || outcome.outcome === 'AsAfter' ? undefined : outcome.outcome;
@@ -104,7 +106,6 @@ export class CleanupHandler implements OperationHandler {
     const command = operation.request;
     if (command?.kind !== 'cleanupBackupError') return;
     const { volumes, unusedDeltaPaths, unpublishedBackupIds } = command.request;
-    if (outcome.result?.kind === 'cleanupBackupError') await recordChainChanges(manager, vm.id, outcome.result.value.changes);
     if (outcome.outcome !== 'MergePending') await recordAtRest(manager, vm.id, volumes, unusedDeltaPaths);
     if (unpublishedBackupIds.length > 0)
       await manager.update(BackupEntity, { id: In(unpublishedBackupIds) }, { leftoversOnStorage: false });
