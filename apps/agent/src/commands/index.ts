@@ -6,6 +6,8 @@ import type {
   CleanupBackupErrorResult,
   DeleteVmSnapshotsRequest,
   DeleteVmSnapshotsResult,
+  CompactChainRequest,
+  CompactChainResult,
   ReleaseFilesRequest,
   ReleaseFilesResult,
   RestoreBackupRequest,
@@ -19,6 +21,7 @@ import type {
 } from './requests.js';
 import { cleanupBackupErrorCommand } from './cleanup-backup-error/cleanup-backup-error.js';
 import { deleteVmSnapshotsCommand } from './delete-vm-snapshots/delete-vm-snapshots.js';
+import { compactChainCommand } from './compact-chain/compact-chain.js';
 import { releaseFilesCommand } from './release-files/release-files.js';
 import { restoreBackupCommand } from './restore-backup/restore-backup.js';
 import { revertVmSnapshotCommand } from './revert-vm-snapshot/revert-vm-snapshot.js';
@@ -33,6 +36,7 @@ export interface Commands {
   readonly TakeVmSnapshot: Command<TakeVmSnapshotRequest, TakeVmSnapshotResult>;
   readonly RevertVmSnapshot: Command<RevertVmSnapshotRequest, RevertVmSnapshotResult>;
   readonly DeleteVmSnapshots: Command<DeleteVmSnapshotsRequest, DeleteVmSnapshotsResult>;
+  readonly CompactChain: Command<CompactChainRequest, CompactChainResult>;
 }
 
 /** The commands over the given ports. */
@@ -45,5 +49,6 @@ export function createCommands(ports: CommandPorts): Commands {
     TakeVmSnapshot: takeVmSnapshotCommand(ports),
     RevertVmSnapshot: revertVmSnapshotCommand(ports),
     DeleteVmSnapshots: deleteVmSnapshotsCommand(ports),
+    CompactChain: compactChainCommand(ports),
   };
 }

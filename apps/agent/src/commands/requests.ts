@@ -213,3 +213,21 @@ export interface DeleteVmSnapshotsRequest {
 export interface DeleteVmSnapshotsResult {
   readonly changes: ChainChanges;
 }
+
+/** Merges the oldest, removed, full backup of a chain with its only child on storage. */
+export interface CompactChainRequest {
+  readonly header: CommandHeader;
+  readonly storage: StorageSpec;
+  readonly absorbedBackupId: string;
+  readonly childBackupId: string;
+  /** Limit for writing; undefined: none. */
+  readonly bytesPerSecond?: bigint | undefined;
+}
+
+/** The child as it is now: full, standing alone. */
+export interface CompactChainResult {
+  readonly volumes: readonly { readonly key: string; readonly sizeBytes: bigint; readonly digest: string }[];
+  readonly sizeBytes: bigint;
+  /** Allocated bytes on storage that are free again. */
+  readonly freedBytes: bigint;
+}

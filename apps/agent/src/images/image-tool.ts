@@ -55,10 +55,16 @@ export interface ImageTool {
    * until the caller has synced the file.
    */
   copyLayerOnto(wish: CopyWish & { backingName: string }): Promise<void>;
-  /** qemu-img check; throws TOOL_FAILED when the image has errors or leaks. */
-  check(path: string): Promise<void>;
-  /** Offline commit of `top` into `base`, its direct backing; `top` keeps its content (-d). */
-  commit(top: string, base: string, call?: LongCall): Promise<void>;
+  /**
+   * qemu-img check; throws TOOL_FAILED when the image has errors or leaks. With `mendLeaks` clusters that nobody refers to
+   * (what a killed writer leaves) are given back first: no content changes.
+   */
+  check(path: string, options?: { mendLeaks?: boolean }): Promise<void>;
+  /**
+   * Offline commit of `top` into `base`, its direct backing; `top` keeps its content (-d). `bytesPerSecond`: limit for what
+   * is written into `base`; needs qemu-img 5.2.
+   */
+  commit(top: string, base: string, call?: LongCall & { readonly bytesPerSecond?: bigint }): Promise<void>;
   /** Only the backing name in the header changes (rebase -u): the caller has proven that the content stays. */
   repoint(path: string, backing: { name: string; format: ImageFormat } | undefined): Promise<void>;
   /** qemu-img compare of two chains. */

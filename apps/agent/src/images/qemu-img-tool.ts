@@ -107,12 +107,13 @@ export class QemuImgTool implements ImageTool {
     );
   }
 
-  async check(path: string): Promise<void> {
+  async check(path: string, options: { mendLeaks?: boolean } = {}): Promise<void> {
     demandAbsolute(path);
-    await this.call(['check', '-q', '-f', 'qcow2', path], LONG_MS, [{ path, for: 'read', format: 'qcow2' }]);
+    const mend = options.mendLeaks === true ? ['-r', 'leaks'] : [];
+    await this.call(['check', '-q', ...mend, '-f', 'qcow2', path], LONG_MS, [{ path, for: 'read', format: 'qcow2' }]);
   }
 
-  async commit(top: string, base: string, call: LongCall = {}): Promise<void> {
+  async commit(top: string, base: string, call: LongCall & { readonly bytesPerSecond?: bigint } = {}): Promise<void> {
     const info = await this.info(top, 'qcow2');
     if (info.backingPath === undefined || info.backingFormat === undefined || !(await this.sameFile(info.backingPath, base))) {
       throw new HoldfastError(
@@ -121,7 +122,8 @@ export class QemuImgTool implements ImageTool {
         { path: top, base },
       );
     }
-    await this.long(['commit', '-p', '-d', '-f', 'qcow2', '-t', 'writeback', top], call, async () => [
+    const limit = call.bytesPerSecond === undefined ? [] : ['-r', String(call.bytesPerSecond)];
+    await this.long(['commit', '-p', '-d', '-f', 'qcow2', '-t', 'writeback', ...limit, top], call, async () => [
       { path: top, for: 'write' },
       { path: base, for: 'write' },
     ]);

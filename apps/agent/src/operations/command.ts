@@ -16,7 +16,8 @@ export type OperationKindName =
   | 'ReleaseFiles'
   | 'TakeVmSnapshot'
   | 'RevertVmSnapshot'
-  | 'DeleteVmSnapshots';
+  | 'DeleteVmSnapshots'
+  | 'CompactChain';
 export type VmOutcomeName = 'AsBefore' | 'AsAfter' | 'MergePending' | 'Unexplained';
 
 /** What every request carries. */

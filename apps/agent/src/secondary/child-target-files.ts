@@ -91,15 +91,7 @@ export class ChildTargetFiles implements TargetFiles {
       throw new HoldfastError('NOT_FOUND', `The file ${from} does not exist, so it cannot become ${to}.`, { path: from });
     if (target !== undefined)
       throw new HoldfastError('WRONG_STATE', `The file ${to} exists already; ${from} is not renamed over it.`, { path: to });
-    // mv copies between file systems, and a copy is not atomic.
-    const devices = (await this.must('stat', ['-L', '-c', '%d', '--', dirname(from), dirname(to)])).trim().split('\n');
-    if (devices[0] !== devices[1]) {
-      throw new HoldfastError(
-        'WRONG_STATE',
-        `${from} and ${to} are on different file systems; a rename is possible inside one only.`,
-        { path: from },
-      );
-    }
+    await this.demandOneFileSystem(from, to);
     // -n is a rename that replaces nothing (RENAME_NOREPLACE), and silent when it did nothing: so look.
     await this.must('mv', ['-n', '-T', '--', from, to]);
     const [left, made] = await Promise.all([this.facts(from), this.facts(to)]);
@@ -109,6 +101,22 @@ export class ChildTargetFiles implements TargetFiles {
         `${from} was not renamed to ${to}: something else made that name at the same time.`,
         { path: to },
       );
+    }
+  }
+
+  async replace(from: string, to: string): Promise<void> {
+    await this.check(from, to);
+    const [source, target] = await Promise.all([this.facts(from), this.facts(to)]);
+    if (target?.kind !== 'file') {
+      throw new HoldfastError('NOT_FOUND', `There is no file ${to} that ${from} could replace.`, { path: to });
+    }
+    if (source === undefined) return;
+    if (source.kind !== 'file') throw new HoldfastError('WRONG_STATE', `${from} is not a file.`, { path: from });
+    await this.demandOneFileSystem(from, to);
+    await this.must('mv', ['-f', '-T', '--', from, to]);
+    const [left, made] = await Promise.all([this.facts(from), this.facts(to)]);
+    if (left !== undefined || made?.inode !== source.inode) {
+      throw new HoldfastError('WRONG_STATE', `${from} did not take the place of ${to}.`, { path: to });
     }
   }
 
@@ -140,6 +148,17 @@ export class ChildTargetFiles implements TargetFiles {
       ...options,
     });
     return `blake3:${out.trim()}`;
+  }
+
+  /** mv copies between file systems, and a copy is not atomic. */
+  private async demandOneFileSystem(from: string, to: string): Promise<void> {
+    const devices = (await this.must('stat', ['-L', '-c', '%d', '--', dirname(from), dirname(to)])).trim().split('\n');
+    if (devices[0] === devices[1]) return;
+    throw new HoldfastError(
+      'WRONG_STATE',
+      `${from} and ${to} are on different file systems; a rename is possible inside one only.`,
+      { path: from },
+    );
   }
 
   private async facts(path: string): Promise<FileFacts | undefined> {

@@ -29,6 +29,11 @@ export interface TargetFiles {
   sync(path: string, options?: { deadlineMs?: number; signal?: AbortSignal }): Promise<void>;
   /** Rename inside one file system, replacing nothing: `from` must exist and `to` must not, or `to` must exist and `from` not (repeat of a done rename). */
   rename(from: string, to: string): Promise<void>;
+  /**
+   * Rename inside one file system that takes the place of `to`, at one instant: both must exist and be files, or `to` and not
+   * `from` (repeat of a done replacement). The old file of that name is gone; whoever has it open still reads it.
+   */
+  replace(from: string, to: string): Promise<void>;
   /** Deletes a file; absent is fine. */
   remove(path: string): Promise<void>;
   /** Deletes an empty directory; absent is fine. */

@@ -66,6 +66,7 @@ export function hostAgentService(options: ServiceOptions): HostAgentServer {
     takeVmSnapshot: unary((request) => accept('TakeVmSnapshot', requests.takeVmSnapshotRequest(request))),
     revertVmSnapshot: unary((request) => accept('RevertVmSnapshot', requests.revertVmSnapshotRequest(request))),
     deleteVmSnapshots: unary((request) => accept('DeleteVmSnapshots', requests.deleteVmSnapshotsRequest(request))),
+    compactChain: unary((request) => accept('CompactChain', requests.compactChainRequest(request))),
     watchOperation: (call) => streamOperation(call, runner, shown),
     getOperation: unary(async ({ operationId }) => shown(runner.get(requests.operationId(operationId)))),
     listOperations: unary(async ({ unfinishedOnly }) => ({

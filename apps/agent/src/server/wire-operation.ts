@@ -22,6 +22,7 @@ const KINDS: Record<OperationKindName, OperationKind> = {
   TakeVmSnapshot: OperationKind.OPERATION_KIND_TAKE_VM_SNAPSHOT,
   RevertVmSnapshot: OperationKind.OPERATION_KIND_REVERT_VM_SNAPSHOT,
   DeleteVmSnapshots: OperationKind.OPERATION_KIND_DELETE_VM_SNAPSHOTS,
+  CompactChain: OperationKind.OPERATION_KIND_COMPACT_CHAIN,
 };
 const STATES: Record<OperationStateName, OperationState> = {
   Queued: OperationState.OPERATION_STATE_QUEUED,
@@ -126,6 +127,10 @@ function wireResult(view: OperationView, codecs: ResultCodecs): Operation['resul
     case 'DeleteVmSnapshots': {
       const { changes } = codecs.DeleteVmSnapshots.resultCodec.decode(view.result);
       return { $case: 'deleteVmSnapshots', value: { changes: wireChanges(changes) } };
+    }
+    case 'CompactChain': {
+      const result = codecs.CompactChain.resultCodec.decode(view.result);
+      return { $case: 'compactChain', value: { ...result, volumes: result.volumes.map((volume) => ({ ...volume })) } };
     }
   }
 }

@@ -10,6 +10,7 @@ import { z } from 'zod';
 import type {
   CleanupBackupErrorRequest,
   DeleteVmSnapshotsRequest,
+  CompactChainRequest,
   ReleaseFilesRequest,
   RestoreBackupRequest,
   RevertVmSnapshotRequest,
@@ -149,6 +150,19 @@ const deleteVmSnapshots = z.object({
   libvirtSnapshotNames: z.array(plain.min(1, 'must not be empty')),
 });
 
+const compactChain = z
+  .object({
+    header,
+    storage,
+    absorbedBackupId: id,
+    childBackupId: id,
+    bytesPerSecond: z.bigint().positive().optional(),
+  })
+  .refine((value) => value.absorbedBackupId !== value.childBackupId, {
+    path: ['childBackupId'],
+    message: 'must be another backup than absorbedBackupId',
+  });
+
 export function takeBackupRequest(request: wire.TakeBackupRequest): TakeBackupRequest {
   return check(takeBackup, {
     ...request,
@@ -208,6 +222,13 @@ export function deleteVmSnapshotsRequest(request: wire.DeleteVmSnapshotsRequest)
     ...request,
     header: headerOf(request.header),
     volumes: request.volumes.map(mergeVolumeOf),
+}
+
+export function compactChainRequest(request: wire.CompactChainRequest): CompactChainRequest {
+  return check(compactChain, {
+    ...request,
+    header: headerOf(request.header),
+    bytesPerSecond: request.bytesPerSecond === 0n ? undefined : request.bytesPerSecond,
   });
 }
 

@@ -23,6 +23,19 @@ export const manifestVolumeSchema = z.object({
     .describe('Of the whole file'),
 });
 
+/**
+ * Two backups whose files are being merged; each manifest names the other backup. While both say so, sizes and digests of the
+ * merged volumes are not to be trusted, in either manifest; what the absorbing backup and its descendants show is right.
+ */
+export const compactionSchema = z.object({
+  role: z
+    .enum(['absorbs', 'absorbed'])
+    .describe('"absorbs": takes the files of its parent over; "absorbed": is no restore point any more'),
+  backupId: z.uuid().describe('The other backup'),
+  operationId: z.uuid(),
+});
+export type Compaction = z.infer<typeof compactionSchema>;
+
 export const manifestSchema = z.object({
   schemaVersion: z.literal(MANIFEST_SCHEMA_VERSION),
   backupId: z.uuid(),
@@ -41,6 +54,7 @@ export const manifestSchema = z.object({
   domainXmlFile: z.literal('domain.xml'),
   vmSettings: z.record(z.string(), z.string()),
   notes: z.record(z.string(), z.string()).describe('Free facts: why it is full, description, account'),
+  compaction: compactionSchema.optional().describe('Only while an oldest backup is merged with its child'),
   writtenBy: z.object({ program: z.literal('holdfast-agent'), version: z.string(), host: z.string(), operationId: z.uuid() }),
 });
 

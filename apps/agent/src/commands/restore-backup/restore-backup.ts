@@ -18,11 +18,12 @@ import { readDomain } from '../../hypervisor/domain-facts.js';
 import { bigintJson } from '../shared/bigint-json.js';
 import { copyWhole } from '../shared/copy-whole.js';
 import { chainPaths, observeSettled, withHypervisor } from '../shared/observe-settled.js';
+import { findDamage } from '../shared/find-damage.js';
 import { demandPrimarySpace } from '../shared/primary-space.js';
 import { readBackup, type ReadBackup } from '../shared/read-backup.js';
 import { switchDefinition, undoSwitch } from '../shared/switch-definition.js';
 import { together } from '../shared/together.js';
-import { findDamage, restoreVolume, verifyFile } from './restore-volume.js';
+import { restoreVolume, verifyFile } from './restore-volume.js';
 import { restoredXml } from './restored-xml.js';
 
 const PRIMARY_SLACK_BYTES = 16n << 20n;

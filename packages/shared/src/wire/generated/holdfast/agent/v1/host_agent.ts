@@ -5429,6 +5429,17 @@ export const HostAgentService = {
       Buffer.from(DeleteVmSnapshotsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DeleteVmSnapshotsResponse => DeleteVmSnapshotsResponse.decode(value),
   },
+  /** Merges the oldest, removed backup of a chain with its only child on storage, in place. */
+  compactChain: {
+    path: "/holdfast.agent.v1.HostAgent/CompactChain" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CompactChainRequest): Buffer => Buffer.from(CompactChainRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CompactChainRequest => CompactChainRequest.decode(value),
+    responseSerialize: (value: CompactChainResponse): Buffer =>
+      Buffer.from(CompactChainResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CompactChainResponse => CompactChainResponse.decode(value),
+  },
   /** A snapshot of the operation now, and again after every change, until it is finished. Ends with the finished one. */
   watchOperation: {
     path: "/holdfast.agent.v1.HostAgent/WatchOperation" as const,
@@ -5517,6 +5528,8 @@ export interface HostAgentServer extends UntypedServiceImplementation {
   revertVmSnapshot: handleUnaryCall<RevertVmSnapshotRequest, RevertVmSnapshotResponse>;
   /** Merges or removes the layers that no snapshot needs any more. */
   deleteVmSnapshots: handleUnaryCall<DeleteVmSnapshotsRequest, DeleteVmSnapshotsResponse>;
+  /** Merges the oldest, removed backup of a chain with its only child on storage, in place. */
+  compactChain: handleUnaryCall<CompactChainRequest, CompactChainResponse>;
   /** A snapshot of the operation now, and again after every change, until it is finished. Ends with the finished one. */
   watchOperation: handleServerStreamingCall<WatchOperationRequest, WatchOperationResponse>;
   getOperation: handleUnaryCall<GetOperationRequest, GetOperationResponse>;
@@ -5703,6 +5716,22 @@ export interface HostAgentClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DeleteVmSnapshotsResponse) => void,
+  ): ClientUnaryCall;
+  /** Merges the oldest, removed backup of a chain with its only child on storage, in place. */
+  compactChain(
+    request: CompactChainRequest,
+    callback: (error: ServiceError | null, response: CompactChainResponse) => void,
+  ): ClientUnaryCall;
+  compactChain(
+    request: CompactChainRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CompactChainResponse) => void,
+  ): ClientUnaryCall;
+  compactChain(
+    request: CompactChainRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CompactChainResponse) => void,
   ): ClientUnaryCall;
   /** A snapshot of the operation now, and again after every change, until it is finished. Ends with the finished one. */
   watchOperation(

@@ -1,0 +1,21 @@
+/** Comparing a file of a backup with its manifest. Owns the words for the difference. */
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import type { CommandPorts } from '../ports.js';
+import type { BackupFile } from './read-backup.js';
+
+/** BACKUP_DAMAGED when the file is not what its manifest says. Reads only. */
+export async function findDamage(
+  ports: Pick<CommandPorts, 'files'>,
+  file: BackupFile,
+  signal?: AbortSignal,
+): Promise<HoldfastError | undefined> {
+  if (file.digest === undefined) return undefined;
+  const digest = await ports.files.digest(file.path, signal ? { signal } : {});
+  if (digest === file.digest) return undefined;
+  return new HoldfastError(
+    'BACKUP_DAMAGED',
+    `${file.path} is damaged: its digest is ${digest}, the manifest of backup ${file.backupId} says ${file.digest}. ` +
+      'Nothing was changed because of it. Restore another backup, or accept the damage explicitly.',
+    { backupId: file.backupId, path: file.path },
+  );
+}
