@@ -1,42 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import { DyingJournalStore } from './dying-journal-store.js';
 import { JournalStore, type Journal } from './journal.js';
-import type { AcceptedOperation, JournalEntry } from './operation-view.js';
+import type { AcceptedOperation } from './operation-view.js';
 import { actsOf, finished, RunnerBench } from './runner-bench.js';
 import { markCommand, markRequest, World } from './test-command.js';
-
-/** Dies (never answers again) at one append, before or after it is on disk: what a killed process leaves. */
-class DyingJournalStore extends JournalStore {
-  appends = 0;
-  /** For the command of the dead: it does nothing more either. */
-  readonly alive = (): Promise<void> => (this.appends > this.dieAt ? new Promise(() => undefined) : Promise.resolve());
-  readonly died: Promise<void>;
-  private die!: () => void;
-
-  constructor(
-    stateDir: string,
-    private readonly dieAt: number,
-    private readonly written: boolean,
-  ) {
-    super(stateDir);
-    this.died = new Promise((resolve) => {
-      this.die = resolve;
-    });
-  }
-
-  override async create(accepted: AcceptedOperation): Promise<Journal> {
-    const journal = await super.create(accepted);
-    const append = journal.append.bind(journal);
-    journal.append = async (entry: JournalEntry) => {
-      const number = this.appends++;
-      if (number < this.dieAt) return append(entry);
-      if (number === this.dieAt && this.written) await append(entry);
-      this.die();
-      return new Promise<never>(() => undefined);
-    };
-    return journal;
-  }
-}
 
 describe('an operation whose agent dies', () => {
   let bench: RunnerBench;

@@ -50,6 +50,22 @@ describe('ChildTargetFiles', () => {
     await expect(files.readText(path)).rejects.toMatchObject({ code: 'WRONG_STATE' });
   });
 
+  it('replaces a file that exists, and a repeat of a done replacement is fine', async () => {
+    const [from, to] = [join(root, 'f.partial'), join(root, 'f')];
+    await writeFile(from, 'new');
+    await expect(files.replace(from, to)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await writeFile(to, 'old');
+    const { ino } = await stat(from);
+    await files.replace(from, to);
+    await files.replace(from, to);
+    expect(await readFile(to, 'utf8')).toBe('new');
+    expect((await stat(to)).ino).toBe(ino);
+    await expect(files.replace(join(root, 'f'), root)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+    await mkdir(from);
+    await expect(files.replace(from, to)).rejects.toMatchObject({ code: 'WRONG_STATE' });
+    expect(await readFile(to, 'utf8')).toBe('new');
+  });
+
   it('renames onto a free name only, and a repeat of a done rename is fine', async () => {
     const [from, to] = [join(root, 'f.partial'), join(root, 'f')];
     await writeFile(from, 'new');

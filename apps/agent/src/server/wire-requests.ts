@@ -222,6 +222,7 @@ export function deleteVmSnapshotsRequest(request: wire.DeleteVmSnapshotsRequest)
     ...request,
     header: headerOf(request.header),
     volumes: request.volumes.map(mergeVolumeOf),
+  });
 }
 
 export function compactChainRequest(request: wire.CompactChainRequest): CompactChainRequest {

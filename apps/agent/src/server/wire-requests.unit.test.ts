@@ -6,9 +6,11 @@ import {
   DeleteVmSnapshotsRequest,
   RevertVmSnapshotRequest,
   TakeVmSnapshotRequest,
+  CompactChainRequest,
 } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import { BackupType, Quiesce } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import {
+  compactChainRequest,
   deleteVmSnapshotsRequest,
   operationId,
   releaseFilesRequest,
@@ -145,5 +147,14 @@ describe('requests from the wire', () => {
       deleteVmSnapshotsRequest(DeleteVmSnapshotsRequest.fromPartial({ header, volumes: [settle], libvirtSnapshotNames }));
     expect(names(['a "b"'])).toMatchObject({ volumes: [settle], libvirtSnapshotNames: ['a "b"'] });
     expect(() => names([''])).toThrow(wrong('libvirtSnapshotNames.0'));
+  });
+
+  it('takes a compaction of two different backups, without a limit when none is given', () => {
+    const given = { header, storage, absorbedBackupId: A, childBackupId: B, bytesPerSecond: 0n };
+    expect(compactChainRequest(CompactChainRequest.fromPartial(given)).bytesPerSecond).toBeUndefined();
+    expect(compactChainRequest(CompactChainRequest.fromPartial({ ...given, bytesPerSecond: 9n })).bytesPerSecond).toBe(9n);
+    expect(() => compactChainRequest(CompactChainRequest.fromPartial({ ...given, childBackupId: A }))).toThrow(
+      expect.objectContaining({ fields: { field: 'childBackupId' } }),
+    );
   });
 });

@@ -14,20 +14,23 @@ export interface CompactedVolume {
 
 /** The manifest with this mark; undefined: without any. */
 export function withCompaction(text: string, mark: Compaction | undefined): string {
-  const { compaction: _old, ...rest } = JSON.parse(text) as Record<string, unknown>;
+  const rest = without(JSON.parse(text) as Record<string, unknown>, 'compaction');
   return manifestText(mark === undefined ? rest : { ...rest, compaction: mark });
 }
 
 /** The child's manifest when nothing is left to merge: full, without a parent, each volume of `volumes` standing alone. */
 export function compactedManifest(text: string, volumes: readonly CompactedVolume[]): string {
-  const { compaction: _mark, parentBackupId: _parent, ...rest } = JSON.parse(text) as Record<string, unknown>;
+  const rest = without(JSON.parse(text) as Record<string, unknown>, 'compaction', 'parentBackupId');
   const entries = (rest['volumes'] as Record<string, unknown>[]).map((entry) => {
     const now = volumes.find(({ key }) => key === entry['key']);
     if (now === undefined) return entry;
-    const { parentFile: _file, ...alone } = entry;
-    return { ...alone, sizeBytes: now.sizeBytes, digest: now.digest };
+    return { ...without(entry, 'parentFile'), sizeBytes: now.sizeBytes, digest: now.digest };
   });
   return manifestText({ ...rest, type: 'FULL', volumes: entries });
+}
+
+function without(object: Record<string, unknown>, ...keys: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(object).filter(([key]) => !keys.includes(key)));
 }
 
 /** As manifests are written. A form that nobody could read is thrown, never written. */
