@@ -15,6 +15,7 @@ import type { OpenDatabase } from './persistence/database/database.js';
 import { PersistenceModule } from './persistence/persistence.module.js';
 import { PlatformModule } from './platform/platform.module.js';
 import { RestoresModule } from './restores/restores.module.js';
+import { SchedulesModule } from './schedules/schedules.module.js';
 import { SettingsModule } from './settings/settings.module.js';
 import { StorageModule } from './storage/storage.module.js';
 import { VmsModule } from './vms/vms.module.js';
@@ -26,6 +27,7 @@ const SERVICES = [
   OfferingsModule,
   OperationsModule,
   RestoresModule,
+  SchedulesModule,
   SettingsModule,
   StorageModule,
   VmsModule,

@@ -1,6 +1,6 @@
 /** Backup rows as the public API shows them. */
 import type { Backup } from '@holdfast/shared/api/backups.js';
-import type { BackupId, OperationId, StorageId, VmId, VolumeId } from '@holdfast/shared/ids/ids.js';
+import type { BackupId, OperationId, ScheduleId, StorageId, VmId, VolumeId } from '@holdfast/shared/ids/ids.js';
 import { errorView } from '../inventory/vm-view.js';
 import type { BackupEntity, BackupVolumeEntity } from '../persistence/entities/backup.entities.js';
 
@@ -26,6 +26,7 @@ export function backupView(row: BackupEntity, volumes: readonly BackupVolumeEnti
     ...optional('sizeBytes', row.sizeBytes?.toString() ?? null),
     volumes: volumes.map(volumeView),
     ...optional('operationId', row.operationId as OperationId | null),
+    ...optional('scheduleId', row.scheduleId as ScheduleId | null),
     ...optional('error', row.error === null ? null : errorView(row.error)),
     warnings: row.warnings,
     createdAt: row.createdAt.toISOString(),

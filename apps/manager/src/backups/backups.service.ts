@@ -1,6 +1,6 @@
 /** Backups as callers see them: create, list, get. Planning for good happens when the operation's turn comes. */
 import { Injectable } from '@nestjs/common';
-import { DataSource, In } from 'typeorm';
+import { DataSource, In, type EntityManager } from 'typeorm';
 import type { Backup, CreateBackup, ListBackups } from '@holdfast/shared/api/backups.js';
 import type { Page } from '@holdfast/shared/api/common.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
@@ -40,9 +40,42 @@ export class BackupsService {
    * Asks for a backup. Its row exists as Queued from now on; operations of one VM run one after another in the order in
    * which they were asked for. Refused here with everything that is known to be in the way.
    */
-  async create(caller: Caller, vmId: string, input: CreateBackup): Promise<Operation> {
+  async create(caller: Caller, vmId: string, input: CreateBackup, scheduleId?: string): Promise<Operation> {
+    const vm = await requireVm(this.dataSource.manager, caller, vmId);
+    const operation = await this.start(vm, input, { scheduleId, mayStart: () => Promise.resolve(true) });
+    if (operation === undefined) throw new HoldfastError('BUG', 'A backup that may start was not started.', { vmId });
+    this.audit.changed(caller, 'backup.create', {
+      vmId,
+      backupId: operation.backupId ?? '',
+      operationId: operation.id,
+      ...(scheduleId === undefined ? {} : { scheduleId }),
+    });
+    return operation;
+  }
+
+  /**
+   * The same for a schedule. `mayStart` decides in the transaction that writes the backup, under the VM's lock: what it
+   * writes becomes true together with the backup. False: nothing is written and the answer is undefined.
+   */
+  createScheduled(
+    vm: VmEntity,
+    input: CreateBackup,
+    scheduleId: string,
+    mayStart: (tx: EntityManager, backupId: string) => Promise<boolean>,
+  ): Promise<Operation | undefined> {
+    return this.start(vm, input, { scheduleId, mayStart });
+  }
+
+  private async start(
+    vm: VmEntity,
+    input: CreateBackup,
+    source: {
+      readonly scheduleId: string | undefined;
+      readonly mayStart: (tx: EntityManager, backupId: string) => Promise<boolean>;
+    },
+  ): Promise<Operation | undefined> {
     const manager = this.dataSource.manager;
-    const vm = await requireVm(manager, caller, vmId);
+    const vmId = vm.id;
     if (vm.powerState === 'Gone') throw gone(vm);
     if (vm.offeringId === null) {
       throw new HoldfastError(
@@ -64,6 +97,7 @@ export class BackupsService {
       const locked = await lockVm(tx, vmId);
       if (locked.offeringId === null)
         throw new HoldfastError('NO_OFFERING', `The VM "${vm.name}" was just removed from its backup offering.`, { vmId });
+      if (!(await source.mayStart(tx, backupId))) return undefined;
       const row = await this.queue.add(tx, {
         kind: 'TakeBackup',
         vmId,
@@ -89,13 +123,13 @@ export class BackupsService {
         storageId: plan.storage.storageId,
         storageReason: plan.storage.reason,
         operationId: row.id,
+        scheduleId: source.scheduleId ?? null,
         warnings: [],
         createdAt: now,
       });
       return row;
     });
-    this.audit.changed(caller, 'backup.create', { vmId, backupId, operationId: operation.id });
-    return operationView(operation);
+    return operation === undefined ? undefined : operationView(operation);
   }
 
   /** Newest first. A user sees those of its own account. */

@@ -1,6 +1,14 @@
 /** Backups and restores as the public API shows them. */
 import { z } from 'zod';
-import { backupIdSchema, hostIdSchema, operationIdSchema, storageIdSchema, vmIdSchema, volumeIdSchema } from '../ids/ids.js';
+import {
+  backupIdSchema,
+  hostIdSchema,
+  operationIdSchema,
+  scheduleIdSchema,
+  storageIdSchema,
+  vmIdSchema,
+  volumeIdSchema,
+} from '../ids/ids.js';
 import { bytesSchema } from '../units/bytes.js';
 import { descriptionSchema, errorDataSchema, nameSchema, pageQuerySchema, timeSchema } from './common.js';
 
@@ -41,6 +49,7 @@ export const backupSchema = z.object({
   sizeBytes: bytesSchema.optional().describe('On storage, of this backup alone'),
   volumes: z.array(backupVolumeSchema),
   operationId: operationIdSchema.optional(),
+  scheduleId: scheduleIdSchema.optional().describe('The schedule that made it, which may be gone by now'),
   error: errorDataSchema.optional(),
   warnings: z.array(z.string()),
   createdAt: timeSchema,

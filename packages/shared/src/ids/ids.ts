@@ -16,6 +16,7 @@ export const vmSnapshotIdSchema = uuid.brand<'VmSnapshotId'>();
 export const operationIdSchema = uuid.brand<'OperationId'>();
 export const accountIdSchema = uuid.brand<'AccountId'>();
 export const apiKeyIdSchema = uuid.brand<'ApiKeyId'>();
+export const scheduleIdSchema = uuid.brand<'ScheduleId'>();
 
 /** A VM's id is its libvirt domain UUID. */
 export type VmId = z.infer<typeof vmIdSchema>;
@@ -30,3 +31,4 @@ export type VmSnapshotId = z.infer<typeof vmSnapshotIdSchema>;
 export type OperationId = z.infer<typeof operationIdSchema>;
 export type AccountId = z.infer<typeof accountIdSchema>;
 export type ApiKeyId = z.infer<typeof apiKeyIdSchema>;
+export type ScheduleId = z.infer<typeof scheduleIdSchema>;

@@ -25,6 +25,8 @@ export const PERMISSIONS = {
   'backup.read': everybody,
   'backup.create': everybody,
   'backup.restore': everybody,
+  'schedule.read': everybody,
+  'schedule.change': everybody,
   'operation.read': everybody,
   'operation.cancel': everybody,
   'setting.read': admin,

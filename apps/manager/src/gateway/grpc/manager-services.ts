@@ -8,6 +8,7 @@ import { ZonesService } from '../../inventory/zones.service.js';
 import { OfferingsService } from '../../offerings/offerings.service.js';
 import { OperationsService } from '../../operations/operations.service.js';
 import { RestoresService } from '../../restores/restores.service.js';
+import { SchedulesService } from '../../schedules/schedules.service.js';
 import { SettingsService } from '../../settings/settings.service.js';
 import { StoragesService } from '../../storage/storages.service.js';
 import { VmsService } from '../../vms/vms.service.js';
@@ -23,6 +24,7 @@ export class ManagerServices {
     readonly offerings: OfferingsService,
     readonly backups: BackupsService,
     readonly restores: RestoresService,
+    readonly schedules: SchedulesService,
     readonly operations: OperationsService,
     readonly settings: SettingsService,
     readonly accounts: AccountsService,

@@ -4,6 +4,7 @@ import type { Backup } from '@holdfast/shared/api/backups.js';
 import type { Host, SupersededFile, Vm, Volume, Zone } from '@holdfast/shared/api/inventory.js';
 import type { Offering } from '@holdfast/shared/api/offerings.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
+import type { RetentionVerdict, Schedule } from '@holdfast/shared/api/schedules.js';
 import type { Storage } from '@holdfast/shared/api/storage.js';
 import type * as access from '@holdfast/shared/wire/generated/holdfast/manager/v1/access.js';
 import type * as backup from '@holdfast/shared/wire/generated/holdfast/manager/v1/backup.js';
@@ -11,6 +12,7 @@ import type { ErrorInfo } from '@holdfast/shared/wire/generated/holdfast/manager
 import type * as inventory from '@holdfast/shared/wire/generated/holdfast/manager/v1/inventory.js';
 import type { BackupOffering } from '@holdfast/shared/wire/generated/holdfast/manager/v1/offering.js';
 import type * as operation from '@holdfast/shared/wire/generated/holdfast/manager/v1/operation.js';
+import type * as schedule from '@holdfast/shared/wire/generated/holdfast/manager/v1/schedule.js';
 import type { SecondaryStorage } from '@holdfast/shared/wire/generated/holdfast/manager/v1/storage.js';
 import * as enums from './enums.js';
 
@@ -101,6 +103,22 @@ export function backupMessage(one: Backup): backup.Backup {
     createdAt: moment(one.createdAt),
     finishedAt: moment(one.finishedAt),
   };
+}
+
+export function scheduleMessage(one: Schedule): schedule.BackupSchedule {
+  return {
+    ...one,
+    quiesce: enums.QUIESCE[one.quiesce],
+    nextRunAt: moment(one.nextRunAt),
+    lastRunAt: moment(one.lastRunAt),
+    lastBackupState: one.lastBackupState === undefined ? undefined : enums.BACKUP_STATES[one.lastBackupState],
+    lastError: errorInfo(one.lastError),
+    createdAt: moment(one.createdAt),
+  };
+}
+
+export function retentionVerdictMessage(one: RetentionVerdict): schedule.RetentionVerdict {
+  return { ...one, frozenAt: moment(one.frozenAt) };
 }
 
 export function operationMessage(one: Operation): operation.Operation {

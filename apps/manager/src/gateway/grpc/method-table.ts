@@ -4,6 +4,7 @@ import type { MethodTable } from './method.js';
 import { accessMethods, settingMethods } from './methods/access-methods.js';
 import { backupMethods, offeringMethods, operationMethods, storageMethods } from './methods/backup-methods.js';
 import { hostMethods, vmMethods, zoneMethods } from './methods/inventory-methods.js';
+import { scheduleMethods } from './methods/schedule-methods.js';
 
 export function methodTable(services: ManagerServices): MethodTable {
   return {
@@ -13,6 +14,7 @@ export function methodTable(services: ManagerServices): MethodTable {
     ...storageMethods(services),
     ...offeringMethods(services),
     ...backupMethods(services),
+    ...scheduleMethods(services),
     ...operationMethods(services),
     ...settingMethods(services),
     ...accessMethods(services),

@@ -26,6 +26,7 @@ import { OperationsService } from '../../operations/operations.service.js';
 import { PersistenceModule } from '../../persistence/persistence.module.js';
 import { PlatformModule } from '../../platform/platform.module.js';
 import { RestoresService } from '../../restores/restores.service.js';
+import { SchedulesService } from '../../schedules/schedules.service.js';
 import { SettingsModule } from '../../settings/settings.module.js';
 import { StoragesService } from '../../storage/storages.service.js';
 import { VmsService } from '../../vms/vms.service.js';
@@ -40,6 +41,7 @@ const services = [
   BackupsService,
   RestoresService,
   StoragesService,
+  SchedulesService,
   OperationsService,
 ];
 

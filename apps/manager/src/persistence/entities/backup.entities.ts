@@ -42,6 +42,8 @@ export class BackupEntity {
   @Column(nullableMoment) frozenAt!: Date | null;
   @Column(nullableBigint) sizeBytes!: bigint | null;
   @Column(nullableUuid) operationId!: string | null;
+  /** The schedule that made it; the row of the schedule may be gone. */
+  @Index('backup_of_schedule_idx') @Column(nullableUuid) scheduleId!: string | null;
   @Column(nullableJson) error!: ErrorData | null;
   @Column('jsonb') warnings!: string[];
   /** A failed backup whose folder on storage still has to be removed. */

@@ -5,6 +5,7 @@ import { IdempotencyRecordEntity } from './idempotency.entity.js';
 import { HostEntity, JoinTokenEntity, ZoneEntity } from './inventory.entities.js';
 import { OfferingEntity } from './offering.entity.js';
 import { OperationEntity } from './operation.entity.js';
+import { ScheduleEntity } from './schedule.entity.js';
 import { StorageEntity } from './storage.entity.js';
 import { VmSnapshotEntity, VmSnapshotVolumeEntity, VolumeOverlayEntity } from './vm-snapshot.entities.js';
 import { SupersededFileEntity, VmEntity, VolumeDeltaEntity, VolumeEntity } from './vm.entities.js';
@@ -27,6 +28,7 @@ export const ENTITIES = [
   StorageEntity,
   BackupEntity,
   BackupVolumeEntity,
+  ScheduleEntity,
   OperationEntity,
   IdempotencyRecordEntity,
 ];

@@ -5,6 +5,7 @@ import { HealthController } from './health.controller.js';
 import { HostJoinsController, HostsController } from './hosts.controller.js';
 import { OfferingsController } from './offerings.controller.js';
 import { OperationsController } from './operations.controller.js';
+import { SchedulesController, VmSchedulesController } from './schedules.controller.js';
 import { SettingsController } from './settings.controller.js';
 import { StoragesController } from './storages.controller.js';
 import { VmsController } from './vms.controller.js';
@@ -18,6 +19,8 @@ export const CONTROLLERS = [
   OfferingsController,
   VmsController,
   BackupsController,
+  VmSchedulesController,
+  SchedulesController,
   OperationsController,
   SettingsController,
   AccountsController,

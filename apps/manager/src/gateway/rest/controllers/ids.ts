@@ -8,6 +8,7 @@ export {
   hostIdSchema,
   offeringIdSchema,
   operationIdSchema,
+  scheduleIdSchema,
   storageIdSchema,
   vmIdSchema,
   zoneIdSchema,

@@ -8,6 +8,7 @@ import { problemSchema } from '@holdfast/shared/api/common.js';
 import { hostSchema, supersededFileSchema, vmSchema, volumeSchema, zoneSchema } from '@holdfast/shared/api/inventory.js';
 import { offeringSchema } from '@holdfast/shared/api/offerings.js';
 import { operationSchema } from '@holdfast/shared/api/operations.js';
+import { schedulePreviewSchema, scheduleSchema } from '@holdfast/shared/api/schedules.js';
 import { storageSchema } from '@holdfast/shared/api/storage.js';
 
 /** What routes answer, by the name under which the document shows it. */
@@ -20,6 +21,8 @@ export const NAMED_SCHEMAS = {
   Storage: storageSchema,
   Offering: offeringSchema,
   Backup: backupSchema,
+  Schedule: scheduleSchema,
+  SchedulePreview: schedulePreviewSchema,
   Operation: operationSchema,
   Setting: settingSchema,
   Account: accountSchema,

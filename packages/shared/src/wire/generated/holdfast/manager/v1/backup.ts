@@ -255,7 +255,11 @@ export interface Backup {
   error?: ErrorInfo | undefined;
   warnings: string[];
   createdAt?: Date | undefined;
-  finishedAt?: Date | undefined;
+  finishedAt?:
+    | Date
+    | undefined;
+  /** The schedule that made it, which may be gone by now. */
+  scheduleId?: string | undefined;
 }
 
 export interface BackupVolume {
@@ -300,6 +304,7 @@ function createBaseBackup(): Backup {
     warnings: [],
     createdAt: undefined,
     finishedAt: undefined,
+    scheduleId: undefined,
   };
 }
 
@@ -379,6 +384,9 @@ export const Backup: MessageFns<Backup> = {
     }
     if (message.finishedAt !== undefined) {
       Timestamp.encode(toTimestamp(message.finishedAt), writer.uint32(194).fork()).join();
+    }
+    if (message.scheduleId !== undefined) {
+      writer.uint32(210).string(message.scheduleId);
     }
     return writer;
   },
@@ -588,6 +596,14 @@ export const Backup: MessageFns<Backup> = {
             message.finishedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 26: {
+            if (tag !== 210) {
+              break;
+            }
+
+            message.scheduleId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -682,6 +698,11 @@ export const Backup: MessageFns<Backup> = {
         : isSet(object.finished_at)
         ? fromJsonTimestamp(object.finished_at)
         : undefined,
+      scheduleId: isSet(object.scheduleId)
+        ? globalThis.String(object.scheduleId)
+        : isSet(object.schedule_id)
+        ? globalThis.String(object.schedule_id)
+        : undefined,
     };
   },
 
@@ -759,6 +780,9 @@ export const Backup: MessageFns<Backup> = {
     if (message.finishedAt !== undefined) {
       obj.finishedAt = message.finishedAt.toISOString();
     }
+    if (message.scheduleId !== undefined) {
+      obj.scheduleId = message.scheduleId;
+    }
     return obj;
   },
 
@@ -795,6 +819,7 @@ export const Backup: MessageFns<Backup> = {
     message.warnings = object.warnings?.map((e) => e) || [];
     message.createdAt = object.createdAt ?? undefined;
     message.finishedAt = object.finishedAt ?? undefined;
+    message.scheduleId = object.scheduleId ?? undefined;
     return message;
   },
 };

@@ -47,6 +47,7 @@ import {
   operationStateToJSON,
   operationStateToNumber,
 } from "./operation.js";
+import { BackupSchedule, RetentionPolicy, RetentionVerdict, ScheduledRun } from "./schedule.js";
 import {
   SecondaryStorage,
   SecondaryStorageType,
@@ -351,6 +352,110 @@ export interface FinishBackupChainRequest {
 }
 
 export interface FinishBackupChainResponse {
+  operation?: Operation | undefined;
+}
+
+export interface CreateBackupScheduleRequest {
+  vmId: string;
+  name: string;
+  /**
+   * "hourly at :15", "daily at 02:00", "weekly on monday at 02:00", "monthly on 1 at 02:00", "monthly on last at 02:00", or
+   * five cron fields.
+   */
+  when: string;
+  /** Empty: UTC. */
+  timeZone: string;
+  jitterSeconds: number;
+  quiesce: Quiesce;
+  isolated: boolean;
+  /** Absent: every backup is kept. */
+  retention?:
+    | RetentionPolicy
+    | undefined;
+  /** Absent: true. */
+  enabled?:
+    | boolean
+    | undefined;
+  /** A run that could not be made at its time is made once, as soon as it can be. Absent: true. */
+  catchUp?: boolean | undefined;
+}
+
+export interface CreateBackupScheduleResponse {
+  schedule?: BackupSchedule | undefined;
+}
+
+export interface ListBackupSchedulesRequest {
+  page?: PageRequest | undefined;
+  vmId?: string | undefined;
+}
+
+export interface ListBackupSchedulesResponse {
+  schedules: BackupSchedule[];
+  next: string;
+}
+
+export interface GetBackupScheduleRequest {
+  scheduleId: string;
+}
+
+export interface GetBackupScheduleResponse {
+  schedule?: BackupSchedule | undefined;
+}
+
+export interface UpdateBackupScheduleRequest {
+  scheduleId: string;
+  name?: string | undefined;
+  when?: string | undefined;
+  timeZone?: string | undefined;
+  jitterSeconds?: number | undefined;
+  quiesce?: Quiesce | undefined;
+  isolated?: boolean | undefined;
+  retention?:
+    | RetentionPolicy
+    | undefined;
+  /** Takes the retention away: every backup is kept. */
+  keepEverything: boolean;
+  enabled?: boolean | undefined;
+  catchUp?: boolean | undefined;
+}
+
+export interface UpdateBackupScheduleResponse {
+  schedule?: BackupSchedule | undefined;
+}
+
+export interface DeleteBackupScheduleRequest {
+  scheduleId: string;
+}
+
+export interface DeleteBackupScheduleResponse {
+}
+
+export interface PreviewBackupScheduleRequest {
+  vmId: string;
+  when: string;
+  /** Empty: UTC. */
+  timeZone: string;
+  jitterSeconds: number;
+  retention?:
+    | RetentionPolicy
+    | undefined;
+  /** The schedule that this would change: its backups are judged. */
+  scheduleId?: string | undefined;
+}
+
+export interface PreviewBackupScheduleResponse {
+  cron: string;
+  /** Without jitter. */
+  runs: ScheduledRun[];
+  /** Newest first. */
+  retention: RetentionVerdict[];
+}
+
+export interface RunBackupScheduleRequest {
+  scheduleId: string;
+}
+
+export interface RunBackupScheduleResponse {
   operation?: Operation | undefined;
 }
 
@@ -5618,6 +5723,1508 @@ export const FinishBackupChainResponse: MessageFns<FinishBackupChainResponse> = 
   },
 };
 
+function createBaseCreateBackupScheduleRequest(): CreateBackupScheduleRequest {
+  return {
+    vmId: "",
+    name: "",
+    when: "",
+    timeZone: "",
+    jitterSeconds: 0,
+    quiesce: Quiesce.QUIESCE_UNSPECIFIED,
+    isolated: false,
+    retention: undefined,
+    enabled: undefined,
+    catchUp: undefined,
+  };
+}
+
+export const CreateBackupScheduleRequest: MessageFns<CreateBackupScheduleRequest> = {
+  encode(message: CreateBackupScheduleRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.vmId !== "") {
+      writer.uint32(10).string(message.vmId);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.when !== "") {
+      writer.uint32(26).string(message.when);
+    }
+    if (message.timeZone !== "") {
+      writer.uint32(34).string(message.timeZone);
+    }
+    if (message.jitterSeconds !== 0) {
+      writer.uint32(40).uint32(message.jitterSeconds);
+    }
+    if (message.quiesce !== Quiesce.QUIESCE_UNSPECIFIED) {
+      writer.uint32(48).int32(quiesceToNumber(message.quiesce));
+    }
+    if (message.isolated !== false) {
+      writer.uint32(56).bool(message.isolated);
+    }
+    if (message.retention !== undefined) {
+      RetentionPolicy.encode(message.retention, writer.uint32(66).fork()).join();
+    }
+    if (message.enabled !== undefined) {
+      writer.uint32(72).bool(message.enabled);
+    }
+    if (message.catchUp !== undefined) {
+      writer.uint32(80).bool(message.catchUp);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateBackupScheduleRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateBackupScheduleRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.vmId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.when = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.timeZone = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.jitterSeconds = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.quiesce = quiesceFromJSON(reader.int32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.isolated = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.retention = RetentionPolicy.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.enabled = reader.bool();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.catchUp = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateBackupScheduleRequest {
+    return {
+      vmId: isSet(object.vmId)
+        ? globalThis.String(object.vmId)
+        : isSet(object.vm_id)
+        ? globalThis.String(object.vm_id)
+        : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      when: isSet(object.when) ? globalThis.String(object.when) : "",
+      timeZone: isSet(object.timeZone)
+        ? globalThis.String(object.timeZone)
+        : isSet(object.time_zone)
+        ? globalThis.String(object.time_zone)
+        : "",
+      jitterSeconds: isSet(object.jitterSeconds)
+        ? globalThis.Number(object.jitterSeconds)
+        : isSet(object.jitter_seconds)
+        ? globalThis.Number(object.jitter_seconds)
+        : 0,
+      quiesce: isSet(object.quiesce) ? quiesceFromJSON(object.quiesce) : Quiesce.QUIESCE_UNSPECIFIED,
+      isolated: isSet(object.isolated) ? globalThis.Boolean(object.isolated) : false,
+      retention: isSet(object.retention) ? RetentionPolicy.fromJSON(object.retention) : undefined,
+      enabled: isSet(object.enabled) ? globalThis.Boolean(object.enabled) : undefined,
+      catchUp: isSet(object.catchUp)
+        ? globalThis.Boolean(object.catchUp)
+        : isSet(object.catch_up)
+        ? globalThis.Boolean(object.catch_up)
+        : undefined,
+    };
+  },
+
+  toJSON(message: CreateBackupScheduleRequest): unknown {
+    const obj: any = {};
+    if (message.vmId !== "") {
+      obj.vmId = message.vmId;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.when !== "") {
+      obj.when = message.when;
+    }
+    if (message.timeZone !== "") {
+      obj.timeZone = message.timeZone;
+    }
+    if (message.jitterSeconds !== 0) {
+      obj.jitterSeconds = Math.round(message.jitterSeconds);
+    }
+    if (message.quiesce !== Quiesce.QUIESCE_UNSPECIFIED) {
+      obj.quiesce = quiesceToJSON(message.quiesce);
+    }
+    if (message.isolated !== false) {
+      obj.isolated = message.isolated;
+    }
+    if (message.retention !== undefined) {
+      obj.retention = RetentionPolicy.toJSON(message.retention);
+    }
+    if (message.enabled !== undefined) {
+      obj.enabled = message.enabled;
+    }
+    if (message.catchUp !== undefined) {
+      obj.catchUp = message.catchUp;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CreateBackupScheduleRequest>, I>>(base?: I): CreateBackupScheduleRequest {
+    return CreateBackupScheduleRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CreateBackupScheduleRequest>, I>>(object: I): CreateBackupScheduleRequest {
+    const message = createBaseCreateBackupScheduleRequest();
+    message.vmId = object.vmId ?? "";
+    message.name = object.name ?? "";
+    message.when = object.when ?? "";
+    message.timeZone = object.timeZone ?? "";
+    message.jitterSeconds = object.jitterSeconds ?? 0;
+    message.quiesce = object.quiesce ?? Quiesce.QUIESCE_UNSPECIFIED;
+    message.isolated = object.isolated ?? false;
+    message.retention = (object.retention !== undefined && object.retention !== null)
+      ? RetentionPolicy.fromPartial(object.retention)
+      : undefined;
+    message.enabled = object.enabled ?? undefined;
+    message.catchUp = object.catchUp ?? undefined;
+    return message;
+  },
+};
+
+function createBaseCreateBackupScheduleResponse(): CreateBackupScheduleResponse {
+  return { schedule: undefined };
+}
+
+export const CreateBackupScheduleResponse: MessageFns<CreateBackupScheduleResponse> = {
+  encode(message: CreateBackupScheduleResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.schedule !== undefined) {
+      BackupSchedule.encode(message.schedule, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateBackupScheduleResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateBackupScheduleResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.schedule = BackupSchedule.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateBackupScheduleResponse {
+    return { schedule: isSet(object.schedule) ? BackupSchedule.fromJSON(object.schedule) : undefined };
+  },
+
+  toJSON(message: CreateBackupScheduleResponse): unknown {
+    const obj: any = {};
+    if (message.schedule !== undefined) {
+      obj.schedule = BackupSchedule.toJSON(message.schedule);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CreateBackupScheduleResponse>, I>>(base?: I): CreateBackupScheduleResponse {
+    return CreateBackupScheduleResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CreateBackupScheduleResponse>, I>>(object: I): CreateBackupScheduleResponse {
+    const message = createBaseCreateBackupScheduleResponse();
+    message.schedule = (object.schedule !== undefined && object.schedule !== null)
+      ? BackupSchedule.fromPartial(object.schedule)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseListBackupSchedulesRequest(): ListBackupSchedulesRequest {
+  return { page: undefined, vmId: undefined };
+}
+
+export const ListBackupSchedulesRequest: MessageFns<ListBackupSchedulesRequest> = {
+  encode(message: ListBackupSchedulesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.page !== undefined) {
+      PageRequest.encode(message.page, writer.uint32(10).fork()).join();
+    }
+    if (message.vmId !== undefined) {
+      writer.uint32(18).string(message.vmId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListBackupSchedulesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListBackupSchedulesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.page = PageRequest.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.vmId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListBackupSchedulesRequest {
+    return {
+      page: isSet(object.page) ? PageRequest.fromJSON(object.page) : undefined,
+      vmId: isSet(object.vmId)
+        ? globalThis.String(object.vmId)
+        : isSet(object.vm_id)
+        ? globalThis.String(object.vm_id)
+        : undefined,
+    };
+  },
+
+  toJSON(message: ListBackupSchedulesRequest): unknown {
+    const obj: any = {};
+    if (message.page !== undefined) {
+      obj.page = PageRequest.toJSON(message.page);
+    }
+    if (message.vmId !== undefined) {
+      obj.vmId = message.vmId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ListBackupSchedulesRequest>, I>>(base?: I): ListBackupSchedulesRequest {
+    return ListBackupSchedulesRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListBackupSchedulesRequest>, I>>(object: I): ListBackupSchedulesRequest {
+    const message = createBaseListBackupSchedulesRequest();
+    message.page = (object.page !== undefined && object.page !== null)
+      ? PageRequest.fromPartial(object.page)
+      : undefined;
+    message.vmId = object.vmId ?? undefined;
+    return message;
+  },
+};
+
+function createBaseListBackupSchedulesResponse(): ListBackupSchedulesResponse {
+  return { schedules: [], next: "" };
+}
+
+export const ListBackupSchedulesResponse: MessageFns<ListBackupSchedulesResponse> = {
+  encode(message: ListBackupSchedulesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.schedules) {
+      BackupSchedule.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.next !== "") {
+      writer.uint32(18).string(message.next);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListBackupSchedulesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListBackupSchedulesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.schedules.push(BackupSchedule.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.next = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListBackupSchedulesResponse {
+    return {
+      schedules: globalThis.Array.isArray(object?.schedules)
+        ? object.schedules.map((e: any) => BackupSchedule.fromJSON(e))
+        : [],
+      next: isSet(object.next) ? globalThis.String(object.next) : "",
+    };
+  },
+
+  toJSON(message: ListBackupSchedulesResponse): unknown {
+    const obj: any = {};
+    if (message.schedules?.length) {
+      obj.schedules = message.schedules.map((e) => BackupSchedule.toJSON(e));
+    }
+    if (message.next !== "") {
+      obj.next = message.next;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ListBackupSchedulesResponse>, I>>(base?: I): ListBackupSchedulesResponse {
+    return ListBackupSchedulesResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListBackupSchedulesResponse>, I>>(object: I): ListBackupSchedulesResponse {
+    const message = createBaseListBackupSchedulesResponse();
+    message.schedules = object.schedules?.map((e) => BackupSchedule.fromPartial(e)) || [];
+    message.next = object.next ?? "";
+    return message;
+  },
+};
+
+function createBaseGetBackupScheduleRequest(): GetBackupScheduleRequest {
+  return { scheduleId: "" };
+}
+
+export const GetBackupScheduleRequest: MessageFns<GetBackupScheduleRequest> = {
+  encode(message: GetBackupScheduleRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.scheduleId !== "") {
+      writer.uint32(10).string(message.scheduleId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetBackupScheduleRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetBackupScheduleRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.scheduleId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetBackupScheduleRequest {
+    return {
+      scheduleId: isSet(object.scheduleId)
+        ? globalThis.String(object.scheduleId)
+        : isSet(object.schedule_id)
+        ? globalThis.String(object.schedule_id)
+        : "",
+    };
+  },
+
+  toJSON(message: GetBackupScheduleRequest): unknown {
+    const obj: any = {};
+    if (message.scheduleId !== "") {
+      obj.scheduleId = message.scheduleId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GetBackupScheduleRequest>, I>>(base?: I): GetBackupScheduleRequest {
+    return GetBackupScheduleRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetBackupScheduleRequest>, I>>(object: I): GetBackupScheduleRequest {
+    const message = createBaseGetBackupScheduleRequest();
+    message.scheduleId = object.scheduleId ?? "";
+    return message;
+  },
+};
+
+function createBaseGetBackupScheduleResponse(): GetBackupScheduleResponse {
+  return { schedule: undefined };
+}
+
+export const GetBackupScheduleResponse: MessageFns<GetBackupScheduleResponse> = {
+  encode(message: GetBackupScheduleResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.schedule !== undefined) {
+      BackupSchedule.encode(message.schedule, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetBackupScheduleResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetBackupScheduleResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.schedule = BackupSchedule.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetBackupScheduleResponse {
+    return { schedule: isSet(object.schedule) ? BackupSchedule.fromJSON(object.schedule) : undefined };
+  },
+
+  toJSON(message: GetBackupScheduleResponse): unknown {
+    const obj: any = {};
+    if (message.schedule !== undefined) {
+      obj.schedule = BackupSchedule.toJSON(message.schedule);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GetBackupScheduleResponse>, I>>(base?: I): GetBackupScheduleResponse {
+    return GetBackupScheduleResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetBackupScheduleResponse>, I>>(object: I): GetBackupScheduleResponse {
+    const message = createBaseGetBackupScheduleResponse();
+    message.schedule = (object.schedule !== undefined && object.schedule !== null)
+      ? BackupSchedule.fromPartial(object.schedule)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateBackupScheduleRequest(): UpdateBackupScheduleRequest {
+  return {
+    scheduleId: "",
+    name: undefined,
+    when: undefined,
+    timeZone: undefined,
+    jitterSeconds: undefined,
+    quiesce: undefined,
+    isolated: undefined,
+    retention: undefined,
+    keepEverything: false,
+    enabled: undefined,
+    catchUp: undefined,
+  };
+}
+
+export const UpdateBackupScheduleRequest: MessageFns<UpdateBackupScheduleRequest> = {
+  encode(message: UpdateBackupScheduleRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.scheduleId !== "") {
+      writer.uint32(10).string(message.scheduleId);
+    }
+    if (message.name !== undefined) {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.when !== undefined) {
+      writer.uint32(26).string(message.when);
+    }
+    if (message.timeZone !== undefined) {
+      writer.uint32(34).string(message.timeZone);
+    }
+    if (message.jitterSeconds !== undefined) {
+      writer.uint32(40).uint32(message.jitterSeconds);
+    }
+    if (message.quiesce !== undefined) {
+      writer.uint32(48).int32(quiesceToNumber(message.quiesce));
+    }
+    if (message.isolated !== undefined) {
+      writer.uint32(56).bool(message.isolated);
+    }
+    if (message.retention !== undefined) {
+      RetentionPolicy.encode(message.retention, writer.uint32(66).fork()).join();
+    }
+    if (message.keepEverything !== false) {
+      writer.uint32(72).bool(message.keepEverything);
+    }
+    if (message.enabled !== undefined) {
+      writer.uint32(80).bool(message.enabled);
+    }
+    if (message.catchUp !== undefined) {
+      writer.uint32(88).bool(message.catchUp);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateBackupScheduleRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateBackupScheduleRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.scheduleId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.when = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.timeZone = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.jitterSeconds = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.quiesce = quiesceFromJSON(reader.int32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.isolated = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.retention = RetentionPolicy.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.keepEverything = reader.bool();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.enabled = reader.bool();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.catchUp = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateBackupScheduleRequest {
+    return {
+      scheduleId: isSet(object.scheduleId)
+        ? globalThis.String(object.scheduleId)
+        : isSet(object.schedule_id)
+        ? globalThis.String(object.schedule_id)
+        : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : undefined,
+      when: isSet(object.when) ? globalThis.String(object.when) : undefined,
+      timeZone: isSet(object.timeZone)
+        ? globalThis.String(object.timeZone)
+        : isSet(object.time_zone)
+        ? globalThis.String(object.time_zone)
+        : undefined,
+      jitterSeconds: isSet(object.jitterSeconds)
+        ? globalThis.Number(object.jitterSeconds)
+        : isSet(object.jitter_seconds)
+        ? globalThis.Number(object.jitter_seconds)
+        : undefined,
+      quiesce: isSet(object.quiesce) ? quiesceFromJSON(object.quiesce) : undefined,
+      isolated: isSet(object.isolated) ? globalThis.Boolean(object.isolated) : undefined,
+      retention: isSet(object.retention) ? RetentionPolicy.fromJSON(object.retention) : undefined,
+      keepEverything: isSet(object.keepEverything)
+        ? globalThis.Boolean(object.keepEverything)
+        : isSet(object.keep_everything)
+        ? globalThis.Boolean(object.keep_everything)
+        : false,
+      enabled: isSet(object.enabled) ? globalThis.Boolean(object.enabled) : undefined,
+      catchUp: isSet(object.catchUp)
+        ? globalThis.Boolean(object.catchUp)
+        : isSet(object.catch_up)
+        ? globalThis.Boolean(object.catch_up)
+        : undefined,
+    };
+  },
+
+  toJSON(message: UpdateBackupScheduleRequest): unknown {
+    const obj: any = {};
+    if (message.scheduleId !== "") {
+      obj.scheduleId = message.scheduleId;
+    }
+    if (message.name !== undefined) {
+      obj.name = message.name;
+    }
+    if (message.when !== undefined) {
+      obj.when = message.when;
+    }
+    if (message.timeZone !== undefined) {
+      obj.timeZone = message.timeZone;
+    }
+    if (message.jitterSeconds !== undefined) {
+      obj.jitterSeconds = Math.round(message.jitterSeconds);
+    }
+    if (message.quiesce !== undefined) {
+      obj.quiesce = quiesceToJSON(message.quiesce);
+    }
+    if (message.isolated !== undefined) {
+      obj.isolated = message.isolated;
+    }
+    if (message.retention !== undefined) {
+      obj.retention = RetentionPolicy.toJSON(message.retention);
+    }
+    if (message.keepEverything !== false) {
+      obj.keepEverything = message.keepEverything;
+    }
+    if (message.enabled !== undefined) {
+      obj.enabled = message.enabled;
+    }
+    if (message.catchUp !== undefined) {
+      obj.catchUp = message.catchUp;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<UpdateBackupScheduleRequest>, I>>(base?: I): UpdateBackupScheduleRequest {
+    return UpdateBackupScheduleRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<UpdateBackupScheduleRequest>, I>>(object: I): UpdateBackupScheduleRequest {
+    const message = createBaseUpdateBackupScheduleRequest();
+    message.scheduleId = object.scheduleId ?? "";
+    message.name = object.name ?? undefined;
+    message.when = object.when ?? undefined;
+    message.timeZone = object.timeZone ?? undefined;
+    message.jitterSeconds = object.jitterSeconds ?? undefined;
+    message.quiesce = object.quiesce ?? undefined;
+    message.isolated = object.isolated ?? undefined;
+    message.retention = (object.retention !== undefined && object.retention !== null)
+      ? RetentionPolicy.fromPartial(object.retention)
+      : undefined;
+    message.keepEverything = object.keepEverything ?? false;
+    message.enabled = object.enabled ?? undefined;
+    message.catchUp = object.catchUp ?? undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateBackupScheduleResponse(): UpdateBackupScheduleResponse {
+  return { schedule: undefined };
+}
+
+export const UpdateBackupScheduleResponse: MessageFns<UpdateBackupScheduleResponse> = {
+  encode(message: UpdateBackupScheduleResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.schedule !== undefined) {
+      BackupSchedule.encode(message.schedule, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateBackupScheduleResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateBackupScheduleResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.schedule = BackupSchedule.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateBackupScheduleResponse {
+    return { schedule: isSet(object.schedule) ? BackupSchedule.fromJSON(object.schedule) : undefined };
+  },
+
+  toJSON(message: UpdateBackupScheduleResponse): unknown {
+    const obj: any = {};
+    if (message.schedule !== undefined) {
+      obj.schedule = BackupSchedule.toJSON(message.schedule);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<UpdateBackupScheduleResponse>, I>>(base?: I): UpdateBackupScheduleResponse {
+    return UpdateBackupScheduleResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<UpdateBackupScheduleResponse>, I>>(object: I): UpdateBackupScheduleResponse {
+    const message = createBaseUpdateBackupScheduleResponse();
+    message.schedule = (object.schedule !== undefined && object.schedule !== null)
+      ? BackupSchedule.fromPartial(object.schedule)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDeleteBackupScheduleRequest(): DeleteBackupScheduleRequest {
+  return { scheduleId: "" };
+}
+
+export const DeleteBackupScheduleRequest: MessageFns<DeleteBackupScheduleRequest> = {
+  encode(message: DeleteBackupScheduleRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.scheduleId !== "") {
+      writer.uint32(10).string(message.scheduleId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteBackupScheduleRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteBackupScheduleRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.scheduleId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteBackupScheduleRequest {
+    return {
+      scheduleId: isSet(object.scheduleId)
+        ? globalThis.String(object.scheduleId)
+        : isSet(object.schedule_id)
+        ? globalThis.String(object.schedule_id)
+        : "",
+    };
+  },
+
+  toJSON(message: DeleteBackupScheduleRequest): unknown {
+    const obj: any = {};
+    if (message.scheduleId !== "") {
+      obj.scheduleId = message.scheduleId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteBackupScheduleRequest>, I>>(base?: I): DeleteBackupScheduleRequest {
+    return DeleteBackupScheduleRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteBackupScheduleRequest>, I>>(object: I): DeleteBackupScheduleRequest {
+    const message = createBaseDeleteBackupScheduleRequest();
+    message.scheduleId = object.scheduleId ?? "";
+    return message;
+  },
+};
+
+function createBaseDeleteBackupScheduleResponse(): DeleteBackupScheduleResponse {
+  return {};
+}
+
+export const DeleteBackupScheduleResponse: MessageFns<DeleteBackupScheduleResponse> = {
+  encode(_: DeleteBackupScheduleResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteBackupScheduleResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteBackupScheduleResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): DeleteBackupScheduleResponse {
+    return {};
+  },
+
+  toJSON(_: DeleteBackupScheduleResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteBackupScheduleResponse>, I>>(base?: I): DeleteBackupScheduleResponse {
+    return DeleteBackupScheduleResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteBackupScheduleResponse>, I>>(_: I): DeleteBackupScheduleResponse {
+    const message = createBaseDeleteBackupScheduleResponse();
+    return message;
+  },
+};
+
+function createBasePreviewBackupScheduleRequest(): PreviewBackupScheduleRequest {
+  return { vmId: "", when: "", timeZone: "", jitterSeconds: 0, retention: undefined, scheduleId: undefined };
+}
+
+export const PreviewBackupScheduleRequest: MessageFns<PreviewBackupScheduleRequest> = {
+  encode(message: PreviewBackupScheduleRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.vmId !== "") {
+      writer.uint32(10).string(message.vmId);
+    }
+    if (message.when !== "") {
+      writer.uint32(18).string(message.when);
+    }
+    if (message.timeZone !== "") {
+      writer.uint32(26).string(message.timeZone);
+    }
+    if (message.jitterSeconds !== 0) {
+      writer.uint32(32).uint32(message.jitterSeconds);
+    }
+    if (message.retention !== undefined) {
+      RetentionPolicy.encode(message.retention, writer.uint32(42).fork()).join();
+    }
+    if (message.scheduleId !== undefined) {
+      writer.uint32(50).string(message.scheduleId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PreviewBackupScheduleRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePreviewBackupScheduleRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.vmId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.when = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.timeZone = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.jitterSeconds = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.retention = RetentionPolicy.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.scheduleId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PreviewBackupScheduleRequest {
+    return {
+      vmId: isSet(object.vmId)
+        ? globalThis.String(object.vmId)
+        : isSet(object.vm_id)
+        ? globalThis.String(object.vm_id)
+        : "",
+      when: isSet(object.when) ? globalThis.String(object.when) : "",
+      timeZone: isSet(object.timeZone)
+        ? globalThis.String(object.timeZone)
+        : isSet(object.time_zone)
+        ? globalThis.String(object.time_zone)
+        : "",
+      jitterSeconds: isSet(object.jitterSeconds)
+        ? globalThis.Number(object.jitterSeconds)
+        : isSet(object.jitter_seconds)
+        ? globalThis.Number(object.jitter_seconds)
+        : 0,
+      retention: isSet(object.retention) ? RetentionPolicy.fromJSON(object.retention) : undefined,
+      scheduleId: isSet(object.scheduleId)
+        ? globalThis.String(object.scheduleId)
+        : isSet(object.schedule_id)
+        ? globalThis.String(object.schedule_id)
+        : undefined,
+    };
+  },
+
+  toJSON(message: PreviewBackupScheduleRequest): unknown {
+    const obj: any = {};
+    if (message.vmId !== "") {
+      obj.vmId = message.vmId;
+    }
+    if (message.when !== "") {
+      obj.when = message.when;
+    }
+    if (message.timeZone !== "") {
+      obj.timeZone = message.timeZone;
+    }
+    if (message.jitterSeconds !== 0) {
+      obj.jitterSeconds = Math.round(message.jitterSeconds);
+    }
+    if (message.retention !== undefined) {
+      obj.retention = RetentionPolicy.toJSON(message.retention);
+    }
+    if (message.scheduleId !== undefined) {
+      obj.scheduleId = message.scheduleId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<PreviewBackupScheduleRequest>, I>>(base?: I): PreviewBackupScheduleRequest {
+    return PreviewBackupScheduleRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PreviewBackupScheduleRequest>, I>>(object: I): PreviewBackupScheduleRequest {
+    const message = createBasePreviewBackupScheduleRequest();
+    message.vmId = object.vmId ?? "";
+    message.when = object.when ?? "";
+    message.timeZone = object.timeZone ?? "";
+    message.jitterSeconds = object.jitterSeconds ?? 0;
+    message.retention = (object.retention !== undefined && object.retention !== null)
+      ? RetentionPolicy.fromPartial(object.retention)
+      : undefined;
+    message.scheduleId = object.scheduleId ?? undefined;
+    return message;
+  },
+};
+
+function createBasePreviewBackupScheduleResponse(): PreviewBackupScheduleResponse {
+  return { cron: "", runs: [], retention: [] };
+}
+
+export const PreviewBackupScheduleResponse: MessageFns<PreviewBackupScheduleResponse> = {
+  encode(message: PreviewBackupScheduleResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cron !== "") {
+      writer.uint32(10).string(message.cron);
+    }
+    for (const v of message.runs) {
+      ScheduledRun.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.retention) {
+      RetentionVerdict.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PreviewBackupScheduleResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePreviewBackupScheduleResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cron = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.runs.push(ScheduledRun.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.retention.push(RetentionVerdict.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PreviewBackupScheduleResponse {
+    return {
+      cron: isSet(object.cron) ? globalThis.String(object.cron) : "",
+      runs: globalThis.Array.isArray(object?.runs) ? object.runs.map((e: any) => ScheduledRun.fromJSON(e)) : [],
+      retention: globalThis.Array.isArray(object?.retention)
+        ? object.retention.map((e: any) => RetentionVerdict.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: PreviewBackupScheduleResponse): unknown {
+    const obj: any = {};
+    if (message.cron !== "") {
+      obj.cron = message.cron;
+    }
+    if (message.runs?.length) {
+      obj.runs = message.runs.map((e) => ScheduledRun.toJSON(e));
+    }
+    if (message.retention?.length) {
+      obj.retention = message.retention.map((e) => RetentionVerdict.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<PreviewBackupScheduleResponse>, I>>(base?: I): PreviewBackupScheduleResponse {
+    return PreviewBackupScheduleResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PreviewBackupScheduleResponse>, I>>(
+    object: I,
+  ): PreviewBackupScheduleResponse {
+    const message = createBasePreviewBackupScheduleResponse();
+    message.cron = object.cron ?? "";
+    message.runs = object.runs?.map((e) => ScheduledRun.fromPartial(e)) || [];
+    message.retention = object.retention?.map((e) => RetentionVerdict.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRunBackupScheduleRequest(): RunBackupScheduleRequest {
+  return { scheduleId: "" };
+}
+
+export const RunBackupScheduleRequest: MessageFns<RunBackupScheduleRequest> = {
+  encode(message: RunBackupScheduleRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.scheduleId !== "") {
+      writer.uint32(10).string(message.scheduleId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RunBackupScheduleRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRunBackupScheduleRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.scheduleId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RunBackupScheduleRequest {
+    return {
+      scheduleId: isSet(object.scheduleId)
+        ? globalThis.String(object.scheduleId)
+        : isSet(object.schedule_id)
+        ? globalThis.String(object.schedule_id)
+        : "",
+    };
+  },
+
+  toJSON(message: RunBackupScheduleRequest): unknown {
+    const obj: any = {};
+    if (message.scheduleId !== "") {
+      obj.scheduleId = message.scheduleId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<RunBackupScheduleRequest>, I>>(base?: I): RunBackupScheduleRequest {
+    return RunBackupScheduleRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RunBackupScheduleRequest>, I>>(object: I): RunBackupScheduleRequest {
+    const message = createBaseRunBackupScheduleRequest();
+    message.scheduleId = object.scheduleId ?? "";
+    return message;
+  },
+};
+
+function createBaseRunBackupScheduleResponse(): RunBackupScheduleResponse {
+  return { operation: undefined };
+}
+
+export const RunBackupScheduleResponse: MessageFns<RunBackupScheduleResponse> = {
+  encode(message: RunBackupScheduleResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RunBackupScheduleResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRunBackupScheduleResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RunBackupScheduleResponse {
+    return { operation: isSet(object.operation) ? Operation.fromJSON(object.operation) : undefined };
+  },
+
+  toJSON(message: RunBackupScheduleResponse): unknown {
+    const obj: any = {};
+    if (message.operation !== undefined) {
+      obj.operation = Operation.toJSON(message.operation);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<RunBackupScheduleResponse>, I>>(base?: I): RunBackupScheduleResponse {
+    return RunBackupScheduleResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RunBackupScheduleResponse>, I>>(object: I): RunBackupScheduleResponse {
+    const message = createBaseRunBackupScheduleResponse();
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
 function createBaseGetOperationRequest(): GetOperationRequest {
   return { operationId: "" };
 }
@@ -7997,6 +9604,91 @@ export const ManagerService = {
       Buffer.from(FinishBackupChainResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): FinishBackupChainResponse => FinishBackupChainResponse.decode(value),
   },
+  /**
+   * Schedules.
+   * Refused (INVALID_ARGUMENT) when it would never fire, or its retention would keep nothing.
+   */
+  createBackupSchedule: {
+    path: "/holdfast.manager.v1.Manager/CreateBackupSchedule" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateBackupScheduleRequest): Buffer =>
+      Buffer.from(CreateBackupScheduleRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateBackupScheduleRequest => CreateBackupScheduleRequest.decode(value),
+    responseSerialize: (value: CreateBackupScheduleResponse): Buffer =>
+      Buffer.from(CreateBackupScheduleResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreateBackupScheduleResponse => CreateBackupScheduleResponse.decode(value),
+  },
+  listBackupSchedules: {
+    path: "/holdfast.manager.v1.Manager/ListBackupSchedules" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListBackupSchedulesRequest): Buffer =>
+      Buffer.from(ListBackupSchedulesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListBackupSchedulesRequest => ListBackupSchedulesRequest.decode(value),
+    responseSerialize: (value: ListBackupSchedulesResponse): Buffer =>
+      Buffer.from(ListBackupSchedulesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListBackupSchedulesResponse => ListBackupSchedulesResponse.decode(value),
+  },
+  getBackupSchedule: {
+    path: "/holdfast.manager.v1.Manager/GetBackupSchedule" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetBackupScheduleRequest): Buffer =>
+      Buffer.from(GetBackupScheduleRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetBackupScheduleRequest => GetBackupScheduleRequest.decode(value),
+    responseSerialize: (value: GetBackupScheduleResponse): Buffer =>
+      Buffer.from(GetBackupScheduleResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetBackupScheduleResponse => GetBackupScheduleResponse.decode(value),
+  },
+  /** Changes the fields that are given. */
+  updateBackupSchedule: {
+    path: "/holdfast.manager.v1.Manager/UpdateBackupSchedule" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: UpdateBackupScheduleRequest): Buffer =>
+      Buffer.from(UpdateBackupScheduleRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UpdateBackupScheduleRequest => UpdateBackupScheduleRequest.decode(value),
+    responseSerialize: (value: UpdateBackupScheduleResponse): Buffer =>
+      Buffer.from(UpdateBackupScheduleResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): UpdateBackupScheduleResponse => UpdateBackupScheduleResponse.decode(value),
+  },
+  /** Its backups stay. */
+  deleteBackupSchedule: {
+    path: "/holdfast.manager.v1.Manager/DeleteBackupSchedule" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteBackupScheduleRequest): Buffer =>
+      Buffer.from(DeleteBackupScheduleRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteBackupScheduleRequest => DeleteBackupScheduleRequest.decode(value),
+    responseSerialize: (value: DeleteBackupScheduleResponse): Buffer =>
+      Buffer.from(DeleteBackupScheduleResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteBackupScheduleResponse => DeleteBackupScheduleResponse.decode(value),
+  },
+  /** The next runs, and what retention says of the backups there are. Changes nothing. */
+  previewBackupSchedule: {
+    path: "/holdfast.manager.v1.Manager/PreviewBackupSchedule" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PreviewBackupScheduleRequest): Buffer =>
+      Buffer.from(PreviewBackupScheduleRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PreviewBackupScheduleRequest => PreviewBackupScheduleRequest.decode(value),
+    responseSerialize: (value: PreviewBackupScheduleResponse): Buffer =>
+      Buffer.from(PreviewBackupScheduleResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PreviewBackupScheduleResponse => PreviewBackupScheduleResponse.decode(value),
+  },
+  /** A backup as the schedule makes them, now. */
+  runBackupSchedule: {
+    path: "/holdfast.manager.v1.Manager/RunBackupSchedule" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RunBackupScheduleRequest): Buffer =>
+      Buffer.from(RunBackupScheduleRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RunBackupScheduleRequest => RunBackupScheduleRequest.decode(value),
+    responseSerialize: (value: RunBackupScheduleResponse): Buffer =>
+      Buffer.from(RunBackupScheduleResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RunBackupScheduleResponse => RunBackupScheduleResponse.decode(value),
+  },
   /** Operations. */
   getOperation: {
     path: "/holdfast.manager.v1.Manager/GetOperation" as const,
@@ -8188,6 +9880,21 @@ export interface ManagerServer extends UntypedServiceImplementation {
   restoreBackup: handleUnaryCall<RestoreBackupRequest, RestoreBackupResponse>;
   /** Ends the chain of a VM and brings its disks to rest. With dry_run: only the plan. */
   finishBackupChain: handleUnaryCall<FinishBackupChainRequest, FinishBackupChainResponse>;
+  /**
+   * Schedules.
+   * Refused (INVALID_ARGUMENT) when it would never fire, or its retention would keep nothing.
+   */
+  createBackupSchedule: handleUnaryCall<CreateBackupScheduleRequest, CreateBackupScheduleResponse>;
+  listBackupSchedules: handleUnaryCall<ListBackupSchedulesRequest, ListBackupSchedulesResponse>;
+  getBackupSchedule: handleUnaryCall<GetBackupScheduleRequest, GetBackupScheduleResponse>;
+  /** Changes the fields that are given. */
+  updateBackupSchedule: handleUnaryCall<UpdateBackupScheduleRequest, UpdateBackupScheduleResponse>;
+  /** Its backups stay. */
+  deleteBackupSchedule: handleUnaryCall<DeleteBackupScheduleRequest, DeleteBackupScheduleResponse>;
+  /** The next runs, and what retention says of the backups there are. Changes nothing. */
+  previewBackupSchedule: handleUnaryCall<PreviewBackupScheduleRequest, PreviewBackupScheduleResponse>;
+  /** A backup as the schedule makes them, now. */
+  runBackupSchedule: handleUnaryCall<RunBackupScheduleRequest, RunBackupScheduleResponse>;
   /** Operations. */
   getOperation: handleUnaryCall<GetOperationRequest, GetOperationResponse>;
   listOperations: handleUnaryCall<ListOperationsRequest, ListOperationsResponse>;
@@ -8688,6 +10395,119 @@ export interface ManagerClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: FinishBackupChainResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Schedules.
+   * Refused (INVALID_ARGUMENT) when it would never fire, or its retention would keep nothing.
+   */
+  createBackupSchedule(
+    request: CreateBackupScheduleRequest,
+    callback: (error: ServiceError | null, response: CreateBackupScheduleResponse) => void,
+  ): ClientUnaryCall;
+  createBackupSchedule(
+    request: CreateBackupScheduleRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CreateBackupScheduleResponse) => void,
+  ): ClientUnaryCall;
+  createBackupSchedule(
+    request: CreateBackupScheduleRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CreateBackupScheduleResponse) => void,
+  ): ClientUnaryCall;
+  listBackupSchedules(
+    request: ListBackupSchedulesRequest,
+    callback: (error: ServiceError | null, response: ListBackupSchedulesResponse) => void,
+  ): ClientUnaryCall;
+  listBackupSchedules(
+    request: ListBackupSchedulesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListBackupSchedulesResponse) => void,
+  ): ClientUnaryCall;
+  listBackupSchedules(
+    request: ListBackupSchedulesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListBackupSchedulesResponse) => void,
+  ): ClientUnaryCall;
+  getBackupSchedule(
+    request: GetBackupScheduleRequest,
+    callback: (error: ServiceError | null, response: GetBackupScheduleResponse) => void,
+  ): ClientUnaryCall;
+  getBackupSchedule(
+    request: GetBackupScheduleRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetBackupScheduleResponse) => void,
+  ): ClientUnaryCall;
+  getBackupSchedule(
+    request: GetBackupScheduleRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetBackupScheduleResponse) => void,
+  ): ClientUnaryCall;
+  /** Changes the fields that are given. */
+  updateBackupSchedule(
+    request: UpdateBackupScheduleRequest,
+    callback: (error: ServiceError | null, response: UpdateBackupScheduleResponse) => void,
+  ): ClientUnaryCall;
+  updateBackupSchedule(
+    request: UpdateBackupScheduleRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: UpdateBackupScheduleResponse) => void,
+  ): ClientUnaryCall;
+  updateBackupSchedule(
+    request: UpdateBackupScheduleRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: UpdateBackupScheduleResponse) => void,
+  ): ClientUnaryCall;
+  /** Its backups stay. */
+  deleteBackupSchedule(
+    request: DeleteBackupScheduleRequest,
+    callback: (error: ServiceError | null, response: DeleteBackupScheduleResponse) => void,
+  ): ClientUnaryCall;
+  deleteBackupSchedule(
+    request: DeleteBackupScheduleRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteBackupScheduleResponse) => void,
+  ): ClientUnaryCall;
+  deleteBackupSchedule(
+    request: DeleteBackupScheduleRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteBackupScheduleResponse) => void,
+  ): ClientUnaryCall;
+  /** The next runs, and what retention says of the backups there are. Changes nothing. */
+  previewBackupSchedule(
+    request: PreviewBackupScheduleRequest,
+    callback: (error: ServiceError | null, response: PreviewBackupScheduleResponse) => void,
+  ): ClientUnaryCall;
+  previewBackupSchedule(
+    request: PreviewBackupScheduleRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PreviewBackupScheduleResponse) => void,
+  ): ClientUnaryCall;
+  previewBackupSchedule(
+    request: PreviewBackupScheduleRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PreviewBackupScheduleResponse) => void,
+  ): ClientUnaryCall;
+  /** A backup as the schedule makes them, now. */
+  runBackupSchedule(
+    request: RunBackupScheduleRequest,
+    callback: (error: ServiceError | null, response: RunBackupScheduleResponse) => void,
+  ): ClientUnaryCall;
+  runBackupSchedule(
+    request: RunBackupScheduleRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RunBackupScheduleResponse) => void,
+  ): ClientUnaryCall;
+  runBackupSchedule(
+    request: RunBackupScheduleRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RunBackupScheduleResponse) => void,
   ): ClientUnaryCall;
   /** Operations. */
   getOperation(
