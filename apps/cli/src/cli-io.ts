@@ -6,6 +6,8 @@ export interface CliIo {
   err(text: string): void;
   /** Where progress bars are drawn; undefined: not a terminal, plain lines. */
   readonly terminal: NodeJS.WritableStream | undefined;
+  /** A line from the person at the terminal; undefined: nobody is there to ask. */
+  ask(question: string): Promise<string | undefined>;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly homeDirectory: string;
   readonly fetch: typeof globalThis.fetch;

@@ -2,6 +2,7 @@
 /** The program `holdfast`: the command line with the real terminal, network and environment. */
 import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
+import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import { CliError } from './errors/cli-error.js';
@@ -18,6 +19,14 @@ process.exitCode = await runCli(process.argv.slice(2), {
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
   terminal: process.stderr.isTTY ? process.stderr : undefined,
+  ask: async (question) => {
+    if (!process.stdin.isTTY || !process.stderr.isTTY) return undefined;
+    const lines = createInterface({ input: process.stdin, output: process.stderr });
+    // Ctrl-C and Ctrl-D are no answer, which is no.
+    const closed = new Promise<string>((resolve) => lines.once('close', () => resolve('')));
+    const answered = lines.question(question, { signal: interrupt.signal }).catch(() => '');
+    return Promise.race([answered, closed]).finally(() => lines.close());
+  },
   env: process.env,
   homeDirectory: homedir(),
   fetch: globalThis.fetch,

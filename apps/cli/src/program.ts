@@ -9,6 +9,7 @@ import type { Handler, Shell } from './commands/command-group.js';
 import { addHostCommands } from './commands/host.js';
 import { addOfferingCommands } from './commands/offering.js';
 import { addOperationCommands } from './commands/operation.js';
+import { addScheduleCommands } from './commands/schedule.js';
 import { addSettingCommands } from './commands/setting.js';
 import { addStorageCommands } from './commands/storage.js';
 import { addVmCommands } from './commands/vm.js';
@@ -27,10 +28,11 @@ First steps:
   holdfast vm list
   holdfast vm assign web-1 gold
   holdfast backup create web-1 --quiesce=try --wait
+  holdfast schedule create web-1 nightly --when "daily at 02:00" --time-zone Europe/Berlin --keep-daily 7
   holdfast backup list --vm web-1
   holdfast backup restore BACKUP --wait           # of a stopped VM
 
-Zones, hosts, storages, offerings, VMs and accounts are given by name or by id.
+Zones, hosts, storages, offerings, VMs, schedules and accounts are given by name or by id.
 
 Where the manager is and with which key, first found wins:
   options       --url, --key, --ca-file (a key in the arguments is seen by every user of this machine)
@@ -85,6 +87,7 @@ function buildProgram(io: CliIo): Command {
   addOfferingCommands(shell);
   addVmCommands(shell);
   addBackupCommands(shell);
+  addScheduleCommands(shell);
   addOperationCommands(shell);
   addSettingCommands(shell);
   addAccountCommands(shell);

@@ -3,6 +3,7 @@
  */
 import type { Host, Vm, Zone } from '@holdfast/shared/api/inventory.js';
 import type { Offering } from '@holdfast/shared/api/offerings.js';
+import type { Schedule } from '@holdfast/shared/api/schedules.js';
 import type { Storage } from '@holdfast/shared/api/storage.js';
 import type { Account } from '@holdfast/shared/api/access.js';
 import type { Backup } from '@holdfast/shared/api/backups.js';
@@ -28,6 +29,7 @@ const KINDS = {
   vm: { path: '/vms', word: 'VM', listCommand: 'holdfast vm list', filterByName: true },
   account: { path: '/accounts', word: 'account', listCommand: 'holdfast account list' },
   backup: { path: '/backups', word: 'backup', listCommand: 'holdfast backup list' },
+  schedule: { path: '/backup-schedules', word: 'schedule', listCommand: 'holdfast schedule list' },
 } as const satisfies Record<string, Kind>;
 
 async function resolve<T extends { readonly id: string; readonly name: string }>(
@@ -60,6 +62,7 @@ export const find = {
   vm: (api: ApiClient, nameOrId: string) => resolve<Vm>(api, KINDS.vm, nameOrId),
   account: (api: ApiClient, nameOrId: string) => resolve<Account>(api, KINDS.account, nameOrId, { single: false }),
   backup: (api: ApiClient, nameOrId: string) => resolve<Backup>(api, KINDS.backup, nameOrId),
+  schedule: (api: ApiClient, nameOrId: string) => resolve<Schedule>(api, KINDS.schedule, nameOrId),
 };
 
 /** The zone that is meant when none is named: the only one. Throws INVALID_INPUT when there are none or several. */

@@ -41,15 +41,16 @@ export interface CliRun {
   readonly asked: readonly Asked[];
 }
 
-/** Runs `holdfast <argv>` against the routes. */
+/** Runs `holdfast <argv>` against the routes. `answer`: of the person at the terminal, when there is one. */
 export async function runWith(
   routes: Routes,
   argv: readonly string[],
   env: Record<string, string> = { HOLDFAST_URL: 'https://m.example', HOLDFAST_API_KEY: 'k' },
+  answer?: string,
 ): Promise<CliRun> {
   const asked: Asked[] = [];
   const used = new Map<string, number>();
-  const answer = (method: string, path: string): Response => {
+  const answerOf = (method: string, path: string): Response => {
     const key = [`${method} ${path}`, `${method} ${path.split('?')[0]}`].find((one) => routes[one] !== undefined);
     const route = key === undefined ? undefined : routes[key];
     if (key === undefined || route === undefined) return problem(404, 'NOT_FOUND', `no route ${method} ${path}`)();
@@ -66,6 +67,10 @@ export async function runWith(
     out: (text) => void (out += text),
     err: (text) => void (err += text),
     terminal: undefined,
+    ask: (question) => {
+      if (answer !== undefined) err += question;
+      return Promise.resolve(answer);
+    },
     env,
     homeDirectory: '/nonexistent',
     fetch: (input, init) => {
@@ -79,7 +84,7 @@ export async function runWith(
         body: init?.body === undefined ? undefined : JSON.parse(String(init.body)),
       });
       try {
-        return Promise.resolve(answer(method, path));
+        return Promise.resolve(answerOf(method, path));
       } catch (error) {
         return Promise.reject(error instanceof Error ? error : new Error(String(error)));
       }
