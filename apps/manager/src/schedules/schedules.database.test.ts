@@ -260,7 +260,7 @@ describe('schedules', () => {
     expect(preview.retention.map((one) => one.keep)).toEqual([true, true, false]);
     expect(preview.retention[2]?.reasons).toEqual(['maxBackups: older than the newest 2 backups']);
     expect(await service().preview(manager.admin, vm, plan)).toMatchObject({ retention: [] });
-    expect(await rows().countBy(ScheduleEntity)).toBe(1);
+    expect(await rows().count(ScheduleEntity)).toBe(1);
   });
 
   it("is another account's secret", async () => {
