@@ -82,18 +82,21 @@ export class VmsService {
 
   /** WRONG_STATE when it already has another offering: its chain was made under that one. */
   async assignOffering(caller: Caller, vmId: string, input: { offeringId: string }): Promise<Vm> {
-    const vm = await requireVm(this.dataSource.manager, caller, vmId);
+    await requireVm(this.dataSource.manager, caller, vmId);
     const offering = await requireOffering(this.dataSource.manager, input.offeringId);
-    if (vm.powerState === 'Gone') throw gone(vm);
-    if (vm.offeringId !== null && vm.offeringId !== offering.id) {
-      throw new HoldfastError(
-        'WRONG_STATE',
-        `The VM "${vm.name}" already has another backup offering. Remove it from that one first.`,
-        { vmId, offeringId: vm.offeringId },
-      );
-    }
     try {
-      await this.dataSource.manager.update(VmEntity, { id: vmId }, { offeringId: offering.id });
+      await this.dataSource.transaction(async (manager) => {
+        const vm = await lockVm(manager, vmId);
+        if (vm.powerState === 'Gone') throw gone(vm);
+        if (vm.offeringId !== null && vm.offeringId !== offering.id) {
+          throw new HoldfastError(
+            'WRONG_STATE',
+            `The VM "${vm.name}" already has another backup offering. Remove it from that one first.`,
+            { vmId, offeringId: vm.offeringId },
+          );
+        }
+        await manager.update(VmEntity, { id: vmId }, { offeringId: offering.id });
+      });
     } catch (error) {
       if (!isForeignKeyViolation(error)) throw error;
       throw new HoldfastError('NOT_FOUND', `The offering "${offering.name}" has just been deleted.`, { offeringId: offering.id });
