@@ -119,6 +119,8 @@ export async function runAgent(configFile: string): Promise<RunningAgent> {
     codecs: commands,
     hypervisor,
     storages,
+    survey: { files, images, storages, primaryPools: config.primaryPools },
+    strays: { files, images, storages, hypervisor, busyVms: () => new Set(runner.list(true).map((view) => view.vmUuid)) },
     hostInfo,
     domainWatch: { hints, pollMs: config.domainPollMs, clock, log },
     log,

@@ -6,7 +6,7 @@ import { basename, dirname } from 'node:path';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { ToolCall, ToolResult, ToolRunner } from '../process/tool-runner.js';
 import { isInside, type KnownRoots } from './known-roots.js';
-import type { FileFacts, TargetFiles } from './target-files.js';
+import type { FileFacts, TargetFiles, TreeEntry } from './target-files.js';
 
 /** Metadata calls; a storage that does not answer them in this time hangs. */
 const SHORT_MS = 30_000;
@@ -39,6 +39,19 @@ export class ChildTargetFiles implements TargetFiles {
     if (names !== undefined) return names;
     if (await this.isAbsent(path)) return undefined;
     throw new HoldfastError('TOOL_FAILED', `The directory ${path} cannot be read.`, { tool: 'find', path });
+  }
+
+  async tree(path: string, options: { named?: string; signal?: AbortSignal } = {}): Promise<TreeEntry[] | undefined> {
+    await this.check(path);
+    const named = options.named === undefined ? [] : ['-name', options.named];
+    const args = ['-H', path, '-mindepth', '1', ...named, '-printf', '%y\\t%s\\t%b\\t%i\\t%P\\0'];
+    const result = await this.run('find', args, { deadlineMs: FLUSH_MS, ...(options.signal && { signal: options.signal }) });
+    if (result.exitCode !== 0) {
+      if (await this.isAbsent(path)) return undefined;
+      throw failed('find', path, result);
+    }
+    const records = result.stdout.split('\0').slice(0, -1);
+    return records.map(treeEntry).sort((a, b) => (a.path < b.path ? -1 : 1));
   }
 
   async readText(path: string): Promise<string | undefined> {
@@ -251,6 +264,17 @@ export class ChildTargetFiles implements TargetFiles {
       );
     }
   }
+}
+
+function treeEntry(record: string): TreeEntry {
+  const [type = '', size = '0', blocks = '0', inode = '0', ...path] = record.split('\t');
+  return {
+    path: path.join('\t'),
+    kind: type === 'f' ? 'file' : type === 'd' ? 'directory' : 'other',
+    sizeBytes: BigInt(size),
+    allocatedBytes: BigInt(blocks) * 512n,
+    inode: BigInt(inode),
+  };
 }
 
 function failed(tool: string, path: string, result: ToolResult): HoldfastError {

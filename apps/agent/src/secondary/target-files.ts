@@ -11,6 +11,16 @@ export interface FileFacts {
   readonly inode: bigint;
 }
 
+/** A file or directory somewhere below another; symbolic links are themselves. */
+export interface TreeEntry {
+  /** Relative to the directory that was asked for. */
+  readonly path: string;
+  readonly kind: 'file' | 'directory' | 'other';
+  readonly sizeBytes: bigint;
+  readonly allocatedBytes: bigint;
+  readonly inode: bigint;
+}
+
 export interface TargetFiles {
   /** Undefined when it does not exist. */
   stat(path: string): Promise<FileFacts | undefined>;
@@ -18,6 +28,11 @@ export interface TargetFiles {
   isWritable(path: string): Promise<boolean>;
   /** Names in a directory, sorted; undefined when it does not exist. */
   list(path: string): Promise<string[] | undefined>;
+  /**
+   * Everything below a directory, sorted by path; undefined when it does not exist. `named`: only what a glob of `find -name`
+   * fits. One call, however deep: as long as a slow storage needs.
+   */
+  tree(path: string, options?: { named?: string; signal?: AbortSignal }): Promise<TreeEntry[] | undefined>;
   /** Small text files only (≤ 1 MiB). Undefined when it does not exist. */
   readText(path: string): Promise<string | undefined>;
   /** Creates or replaces; content and file are fsynced before it returns. Not atomic: write to a .partial name and rename. */

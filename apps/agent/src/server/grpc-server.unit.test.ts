@@ -138,6 +138,8 @@ describe('the agent over mutual TLS', () => {
         runner,
         codecs: { ReleaseFiles: command } as unknown as ResultCodecs,
         hypervisor,
+        survey: {} as never,
+        strays: {} as never,
         storages: { inspect: () => Promise.reject(new HoldfastError('STORAGE_MISSING', 'Not there: "é".', { storageId: 's' })) },
         hostInfo,
         domainWatch: { pollMs: 3_600_000, clock: systemClock, log: silentLog },

@@ -5,6 +5,7 @@ import type {
   WatchDomainsResponse,
   WatchOperationResponse,
 } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
+import type { SurveyStorageRequest, SurveyStorageResponse } from '@holdfast/shared/wire/generated/holdfast/agent/v1/survey.js';
 import type { Operation } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import type { Hypervisor } from '../hypervisor/hypervisor.js';
 import type { Log } from '../logging/log.js';
@@ -13,18 +14,23 @@ import type { OperationKindName } from '../operations/command.js';
 import { isFinished, type OperationView } from '../operations/operation-view.js';
 import type { OperationRunner } from '../operations/runner.js';
 import type { StorageLeases } from '../secondary/storage-leases.js';
+import { removeFromStorage, removeLayers, type StrayPorts } from '../strays/remove-strays.js';
+import { surveyPrimary, surveyStorage, type SurveyPorts } from '../strays/survey.js';
 import { watchDomains, type DomainWatchOptions } from './domain-watch.js';
 import type { HostInfo } from './host-info.js';
 import { serviceError } from './service-error.js';
 import { wireDomain } from './wire-domain.js';
 import { wireOperation, type ResultCodecs } from './wire-operation.js';
 import * as requests from './wire-requests.js';
+import * as wireSurvey from './wire-survey.js';
 
 export interface ServiceOptions {
   readonly runner: OperationRunner;
   readonly codecs: ResultCodecs;
   readonly hypervisor: Pick<Hypervisor, 'observe' | 'observeAll'>;
   readonly storages: Pick<StorageLeases, 'inspect'>;
+  readonly survey: SurveyPorts;
+  readonly strays: StrayPorts;
   readonly hostInfo: HostInfo;
   readonly domainWatch: Omit<DomainWatchOptions, 'hypervisor'>;
   readonly log: Log;
@@ -59,6 +65,14 @@ export function hostAgentService(options: ServiceOptions): HostAgentServer {
     }),
     watchDomains: (call) => void streamDomains(call, { ...options.domainWatch, hypervisor }),
     inspectStorage: unary(({ storage, initialise }) => options.storages.inspect(requests.storageSpec(storage), initialise)),
+    surveyStorage: (call) => void streamSurvey(call, options.survey),
+    surveyPrimary: unary(async () => wireSurvey.primary(await surveyPrimary(options.survey))),
+    removeStrays: unary(async (request) => {
+      const { storage, paths, layers } = wireSurvey.removal(request);
+      const fromPrimary = await removeLayers(options.strays, layers);
+      const fromStorage = storage === undefined ? [] : await removeFromStorage(options.strays, storage, paths);
+      return { removed: [...fromPrimary, ...fromStorage].map(wireSurvey.removed) };
+    }),
     takeBackup: unary((request) => accept('TakeBackup', requests.takeBackupRequest(request))),
     restoreBackup: unary((request) => accept('RestoreBackup', requests.restoreBackupRequest(request))),
     cleanupBackupError: unary((request) => accept('CleanupBackupError', requests.cleanupBackupErrorRequest(request))),
@@ -119,6 +133,26 @@ function streamOperation(
   }
 }
 
+async function streamSurvey(
+  call: ServerWritableStream<SurveyStorageRequest, SurveyStorageResponse>,
+  ports: SurveyPorts,
+): Promise<void> {
+  const gone = new AbortController();
+  call.on('cancelled', () => gone.abort());
+  call.on('close', () => gone.abort());
+  try {
+    const storage = requests.storageSpec(call.request.storage);
+    for await (const entries of surveyStorage(ports, storage, gone.signal)) {
+      for (const message of wireSurvey.entries(entries)) {
+        if (!call.write(message) && !gone.signal.aborted) await drained(call, gone.signal);
+      }
+    }
+    call.end();
+  } catch (thrown) {
+    call.emit('error', serviceError(thrown));
+  }
+}
+
 async function streamDomains(
   call: ServerWritableStream<unknown, WatchDomainsResponse>,
   options: DomainWatchOptions,
@@ -140,7 +174,7 @@ async function streamDomains(
   }
 }
 
-function drained(call: ServerWritableStream<unknown, WatchDomainsResponse>, gone: AbortSignal): Promise<void> {
+function drained(call: NodeJS.EventEmitter, gone: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     call.once('drain', resolve);
     gone.addEventListener('abort', () => resolve(), { once: true });

@@ -1,7 +1,8 @@
 /** `holdfast storage …` */
-import { storageTypeSchema, type Storage } from '@holdfast/shared/api/storage.js';
+import { storageTypeSchema, type Storage, type StorageCheck, type StorageCleaning } from '@holdfast/shared/api/storage.js';
 import { Option } from 'commander';
 import { find, zoneOrOnly } from '../api/resolve.js';
+import { checkText, cleaningText } from '../output/storage-text.js';
 import { bytes, errorLine, keyValues, table, time } from '../output/text.js';
 import { examples, type Shell } from './command-group.js';
 
@@ -112,6 +113,33 @@ export function addStorageCommands({ program, run }: Shell): void {
         const readOnly = options.readOnly === undefined ? undefined : options.readOnly === 'yes';
         const changed = await api.patch<Storage>(`/secondary-storages/${found.id}`, { name: options.name, readOnly });
         print(changed, () => `Storage ${changed.name} ${changed.readOnly ? 'takes no new backups' : 'takes new backups'}.\n`);
+      }),
+    );
+
+  storage
+    .command('check <storage>')
+    .description(
+      'Compare what lies on a secondary storage, and in the primary pools of its zone, with the records; writes nothing',
+    )
+    .addHelpText('after', examples('holdfast storage check nas', 'holdfast storage check nas --output json'))
+    .action(
+      run(async ({ api, print }, [nameOrId = '']) => {
+        const found = await find.storage(api, nameOrId);
+        const check = await api.post<StorageCheck>(`/secondary-storages/${found.id}/actions/check`, {});
+        print(check, () => checkText(found.name, check));
+      }),
+    );
+
+  storage
+    .command('clean <storage>')
+    .description('Remove findings of a check, after looking again that nothing needs them')
+    .requiredOption('--finding <id...>', 'ids of findings; give several, or give it again')
+    .addHelpText('after', examples('holdfast storage clean nas --finding 3f2a9c0d11ee'))
+    .action(
+      run<{ finding: string[] }>(async ({ api, print }, [nameOrId = ''], { finding }) => {
+        const found = await find.storage(api, nameOrId);
+        const done = await api.post<StorageCleaning>(`/secondary-storages/${found.id}/actions/clean`, { findings: finding });
+        print(done, () => cleaningText(done));
       }),
     );
 

@@ -10,22 +10,41 @@ import type {
   GetOperationResponse,
   InspectStorageResponse,
   ListDomainsResponse,
+  ListOperationsResponse,
   ReleaseFilesResponse,
   RestoreBackupResponse,
   TakeBackupResponse,
   WatchDomainsResponse,
   WatchOperationResponse,
 } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
+import type {
+  RemoveStraysResponse,
+  SurveyPrimaryResponse,
+  SurveyStorageResponse,
+} from '@holdfast/shared/wire/generated/holdfast/agent/v1/survey.js';
 import { fromServiceError, type CalledHost } from './agent-errors.js';
-import type { AgentOperation, DomainChanges, HostInfo, SeenDomain, StorageFacts } from './agent-types.js';
+import type {
+  AgentOperation,
+  DomainChanges,
+  HostInfo,
+  RemovedStray,
+  SeenDomain,
+  StorageFacts,
+  SurveyedEntry,
+  SurveyedLayer,
+} from './agent-types.js';
 import type { AddressedCommand, StorageAccess } from '../persistence/agent-command.js';
 import { toCleanupRequest, toReleaseFilesRequest, toRestoreBackupRequest, toTakeBackupRequest } from './wire-commands.js';
+import { toRemovedStray, toSurveyedEntry, toSurveyedLayer } from './wire-survey.js';
 import { toDomain, toDomainChanges, toHostInfo, toOperation } from './wire-mapping.js';
 
 const SHORT_MS = 10_000;
 const LIST_MS = 60_000;
 /** Mounting may take its time; a hanging storage is the agent's to give up on. */
 const STORAGE_MS = 120_000;
+
+/** Looking at everything in all pools, or removing much. */
+const SURVEY_MS = 900_000;
 
 type Done<Response> = (error: ServiceError | null, response: Response) => void;
 type Unary<Response> = (done: Done<Response>) => ClientUnaryCall;
@@ -61,6 +80,47 @@ export class AgentClient {
       this.client.inspectStorage({ storage: { ...storage }, initialise }, new Metadata(), within(STORAGE_MS), done),
     );
     return { storageId, totalBytes, freeBytes, writable };
+  }
+
+  /** Everything below backups/ of a storage, told by the agent in pieces. */
+  async surveyStorage(storage: StorageAccess): Promise<SurveyedEntry[]> {
+    const stream: ClientReadableStream<SurveyStorageResponse> = this.client.surveyStorage({ storage: { ...storage } });
+    const found: SurveyedEntry[] = [];
+    // Never given up half way: what was not told would look as if it were missing.
+    for await (const { entries } of this.read(stream, new AbortController().signal)) found.push(...entries.map(toSurveyedEntry));
+    return found;
+  }
+
+  async surveyPrimary(): Promise<{ layers: SurveyedLayer[]; silentPools: string[] }> {
+    const { layers, silentPools } = await this.unary((done: Done<SurveyPrimaryResponse>) =>
+      this.client.surveyPrimary({}, new Metadata(), within(SURVEY_MS), done),
+    );
+    return { layers: layers.map(toSurveyedLayer), silentPools };
+  }
+
+  /** Removes what nobody needs; each path answers for itself. */
+  async removeStrays(
+    storage: StorageAccess,
+    paths: readonly { path: string; folder: boolean; deletedBackup: boolean }[],
+    layers: readonly { path: string; inode: bigint }[],
+  ): Promise<RemovedStray[]> {
+    const request = {
+      storage: { ...storage },
+      paths: [...paths],
+      layers: layers.map((layer) => ({ ...layer, sizeBytes: 0n, allocatedBytes: 0n })),
+    };
+    const { removed } = await this.unary((done: Done<RemoveStraysResponse>) =>
+      this.client.removeStrays(request, new Metadata(), within(SURVEY_MS), done),
+    );
+    return removed.map(toRemovedStray);
+  }
+
+  /** VMs with an unfinished operation on this host, whoever started it. */
+  async busyVmIds(): Promise<string[]> {
+    const { operations } = await this.unary((done: Done<ListOperationsResponse>) =>
+      this.client.listOperations({ unfinishedOnly: true }, new Metadata(), within(SHORT_MS), done),
+    );
+    return operations.map(({ vmUuid }) => vmUuid.toLowerCase());
   }
 
   /** Hands over an operation. The same command again is harmless: it answers with the operation as it is now. */

@@ -68,6 +68,35 @@ export interface StorageFacts {
   readonly writable: boolean;
 }
 
+/** A file or directory below `backups/` of a storage, by its path relative to the storage's root. */
+export interface SurveyedEntry {
+  readonly path: string;
+  readonly directory: boolean;
+  readonly sizeBytes: bigint;
+  readonly allocatedBytes: bigint;
+  /** Text of a manifest.json. */
+  readonly manifest: string | undefined;
+  /** Of a qcow2 file; empty: its header names none. */
+  readonly backingName: string | undefined;
+  /** Why manifest or header could not be read; empty: they could. */
+  readonly problem: string;
+}
+
+/** A file in a primary pool under a name that Holdfast gives to layers. */
+export interface SurveyedLayer {
+  readonly path: string;
+  readonly inode: bigint;
+  readonly sizeBytes: bigint;
+  readonly allocatedBytes: bigint;
+}
+
+export interface RemovedStray {
+  readonly path: string;
+  readonly freedBytes: bigint;
+  /** Why it stays; null: it is gone. */
+  readonly kept: ErrorData | null;
+}
+
 /** `Unknown`: the agent did not say; the chain has to be looked at again. */
 export type AgentOutcome = 'AsBefore' | 'AsAfter' | 'MergePending' | 'Unexplained' | 'Unknown';
 

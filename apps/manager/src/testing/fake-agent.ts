@@ -14,6 +14,13 @@ import {
   type WatchOperationResponse,
 } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import { OperationState, VmOutcome, type Operation } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
+import type {
+  RemovedStray,
+  RemoveStraysRequest,
+  SurveyedEntry,
+  SurveyedLayer,
+  SurveyStorageResponse,
+} from '@holdfast/shared/wire/generated/holdfast/agent/v1/survey.js';
 import { PROTOCOL_VERSION } from '@holdfast/shared/wire/protocol.js';
 import { type ReceivedCommand } from './received-command.js';
 import { act } from './fake-agent-actions.js';
@@ -55,6 +62,12 @@ export class FakeAgent {
   readonly cancelled: string[] = [];
   /** Taken by the next operations, one each. */
   readonly scripts: Script[] = [];
+  /** What lies on its storages and in its pools. */
+  readonly entries: SurveyedEntry[] = [];
+  readonly layers: SurveyedLayer[] = [];
+  readonly silentPools: string[] = [];
+  readonly removals: RemoveStraysRequest[] = [];
+  removeStray = (path: string): RemovedStray => ({ path, freedBytes: 1000n, keptCode: '', keptBecause: '' });
   protocolVersion = PROTOCOL_VERSION;
   hypervisorAvailable = true;
   storage: (request: InspectStorageRequest) => InspectStorageResponse;
@@ -251,6 +264,15 @@ export class FakeAgent {
         call.write({ full: true, domains: [...this.domains.values()], goneUuids: [] });
       },
       inspectStorage: answer((request: InspectStorageRequest) => this.storage(request)),
+      surveyStorage: (call: ServerWritableStream<unknown, SurveyStorageResponse>): void => {
+        for (const entry of this.entries) call.write({ entries: [entry] });
+        call.end();
+      },
+      surveyPrimary: answer(() => ({ layers: this.layers, silentPools: this.silentPools })),
+      removeStrays: answer((request: RemoveStraysRequest) => {
+        this.removals.push(request);
+        return { removed: [...request.paths, ...request.layers].map(({ path }) => this.removeStray(path)) };
+      }),
       takeBackup: start('takeBackup'),
       restoreBackup: start('restoreBackup'),
       cleanupBackupError: start('cleanupBackupError'),
@@ -270,7 +292,11 @@ export class FakeAgent {
         this.operationWatchers.set(call.request.operationId, watchers.add(call));
       },
       getOperation: answer(({ operationId }: { operationId: string }) => ({ operation: this.find(operationId).operation })),
-      listOperations: answer(() => ({ operations: [...this.operations.values()].map((kept) => kept.operation) })),
+      listOperations: answer(({ unfinishedOnly }: { unfinishedOnly: boolean }) => ({
+        operations: [...this.operations.values()]
+          .map((kept) => kept.operation)
+          .filter((operation) => !unfinishedOnly || operation.finishedAtUnixMs === 0n),
+      })),
       cancelOperation: answer(({ operationId }: { operationId: string }) => {
         const kept = this.find(operationId);
         this.cancelled.push(operationId);

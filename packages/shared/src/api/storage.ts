@@ -1,6 +1,6 @@
 /** Secondary storages as the public API shows them. */
 import { z } from 'zod';
-import { storageIdSchema, zoneIdSchema } from '../ids/ids.js';
+import { backupIdSchema, hostIdSchema, storageIdSchema, vmIdSchema, zoneIdSchema } from '../ids/ids.js';
 import { bytesSchema } from '../units/bytes.js';
 import { errorDataSchema, nameSchema, pageQuerySchema, timeSchema } from './common.js';
 
@@ -33,3 +33,57 @@ export const updateStorageSchema = z.object({ name: nameSchema.optional(), readO
 export type UpdateStorage = z.infer<typeof updateStorageSchema>;
 export const listStoragesSchema = pageQuerySchema.extend({ zoneId: zoneIdSchema.optional() });
 export type ListStorages = z.infer<typeof listStoragesSchema>;
+
+export const storageFindingKindSchema = z.enum([
+  'FolderWithoutManifest',
+  'PartialFile',
+  'StrayFile',
+  'DeletedBackup',
+  'OrphanLayer',
+  'ForeignEntry',
+  'UnknownBackup',
+  'UnreadableManifest',
+  'MissingFile',
+  'SizeDiffers',
+  'UnreadableFile',
+  'BrokenParent',
+  'UntrackedLayer',
+]);
+export type StorageFindingKind = z.infer<typeof storageFindingKindSchema>;
+export const storageFindingSchema = z.object({
+  id: z.string().describe('Stays the same from check to check'),
+  kind: storageFindingKindSchema,
+  path: z.string().describe('Relative to the root of the storage; of a file on primary storage, absolute on the host'),
+  hostId: hostIdSchema.optional().describe('Set for a file on primary storage'),
+  allocatedBytes: bytesSchema.describe('What is there: what a removal would free'),
+  message: z.string().describe('What was found, and the way out'),
+  removable: z.boolean().describe('Nothing needs it: "clean" removes it when it is named'),
+  vmId: vmIdSchema.optional(),
+  backupId: backupIdSchema.optional(),
+});
+export type StorageFinding = z.infer<typeof storageFindingSchema>;
+export const storageCheckSchema = z.object({
+  storageId: storageIdSchema,
+  checkedAt: timeSchema,
+  files: z.number().int().describe('Files below backups/ of the storage'),
+  allocatedBytes: bytesSchema,
+  findings: z.array(storageFindingSchema),
+  notChecked: z.array(z.string()).describe('What could not be judged now, a sentence each'),
+});
+export type StorageCheck = z.infer<typeof storageCheckSchema>;
+export const cleanStorageSchema = z.object({
+  findings: z.array(z.string().min(1)).min(1, 'name at least one finding of a check').describe('Ids of findings'),
+});
+export type CleanStorage = z.infer<typeof cleanStorageSchema>;
+export const storageCleaningSchema = z.object({
+  cleaned: z.array(
+    z.object({
+      id: z.string(),
+      path: z.string(),
+      freedBytes: bytesSchema,
+      kept: errorDataSchema.optional().describe('Why it stays; absent: it is gone'),
+    }),
+  ),
+  freedBytes: bytesSchema,
+});
+export type StorageCleaning = z.infer<typeof storageCleaningSchema>;

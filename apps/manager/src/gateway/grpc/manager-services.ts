@@ -10,6 +10,7 @@ import { OperationsService } from '../../operations/operations.service.js';
 import { RestoresService } from '../../restores/restores.service.js';
 import { SchedulesService } from '../../schedules/schedules.service.js';
 import { SettingsService } from '../../settings/settings.service.js';
+import { StorageCheckService } from '../../storage/check/storage-check.service.js';
 import { StoragesService } from '../../storage/storages.service.js';
 import { VmsService } from '../../vms/vms.service.js';
 
@@ -21,6 +22,7 @@ export class ManagerServices {
     readonly joins: JoinService,
     readonly vms: VmsService,
     readonly storages: StoragesService,
+    readonly storageChecks: StorageCheckService,
     readonly offerings: OfferingsService,
     readonly backups: BackupsService,
     readonly restores: RestoresService,

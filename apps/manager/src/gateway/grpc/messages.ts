@@ -5,7 +5,7 @@ import type { Host, SupersededFile, Vm, Volume, Zone } from '@holdfast/shared/ap
 import type { Offering } from '@holdfast/shared/api/offerings.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import type { RetentionVerdict, Schedule } from '@holdfast/shared/api/schedules.js';
-import type { Storage } from '@holdfast/shared/api/storage.js';
+import type { Storage, StorageCheck, StorageCleaning } from '@holdfast/shared/api/storage.js';
 import type * as access from '@holdfast/shared/wire/generated/holdfast/manager/v1/access.js';
 import type * as backup from '@holdfast/shared/wire/generated/holdfast/manager/v1/backup.js';
 import type { ErrorInfo } from '@holdfast/shared/wire/generated/holdfast/manager/v1/common.js';
@@ -13,7 +13,7 @@ import type * as inventory from '@holdfast/shared/wire/generated/holdfast/manage
 import type { BackupOffering } from '@holdfast/shared/wire/generated/holdfast/manager/v1/offering.js';
 import type * as operation from '@holdfast/shared/wire/generated/holdfast/manager/v1/operation.js';
 import type * as schedule from '@holdfast/shared/wire/generated/holdfast/manager/v1/schedule.js';
-import type { SecondaryStorage } from '@holdfast/shared/wire/generated/holdfast/manager/v1/storage.js';
+import type * as storages from '@holdfast/shared/wire/generated/holdfast/manager/v1/storage.js';
 import * as enums from './enums.js';
 
 function moment(iso: string | undefined): Date | undefined {
@@ -70,7 +70,7 @@ export function supersededFileMessage(file: SupersededFile): inventory.Supersede
   return { ...file, supersededAt: moment(file.supersededAt) };
 }
 
-export function storageMessage(storage: Storage): SecondaryStorage {
+export function storageMessage(storage: Storage): storages.SecondaryStorage {
   return {
     ...storage,
     type: enums.STORAGE_TYPES[storage.type],
@@ -79,6 +79,23 @@ export function storageMessage(storage: Storage): SecondaryStorage {
     problem: errorInfo(storage.problem),
     checkedAt: moment(storage.checkedAt),
     createdAt: moment(storage.createdAt),
+  };
+}
+
+export function storageCheckMessage(check: StorageCheck): storages.StorageCheck {
+  return {
+    ...check,
+    files: BigInt(check.files),
+    checkedAt: moment(check.checkedAt),
+    allocatedBytes: BigInt(check.allocatedBytes),
+    findings: check.findings.map((finding) => ({ ...finding, allocatedBytes: BigInt(finding.allocatedBytes) })),
+  };
+}
+
+export function storageCleaningMessage({ cleaned, freedBytes }: StorageCleaning): storages.StorageCleaning {
+  return {
+    cleaned: cleaned.map((one) => ({ ...one, freedBytes: BigInt(one.freedBytes), kept: errorInfo(one.kept) })),
+    freedBytes: BigInt(freedBytes),
   };
 }
 

@@ -7,10 +7,22 @@ import {
 } from '@holdfast/shared/api/backups.js';
 import { createOfferingSchema } from '@holdfast/shared/api/offerings.js';
 import { listOperationsSchema } from '@holdfast/shared/api/operations.js';
-import { createStorageSchema, listStoragesSchema, updateStorageSchema } from '@holdfast/shared/api/storage.js';
+import {
+  cleanStorageSchema,
+  createStorageSchema,
+  listStoragesSchema,
+  updateStorageSchema,
+} from '@holdfast/shared/api/storage.js';
 import { parseInput } from '../../errors/invalid-input.js';
 import { BACKUP_STATES, fromWire, OPERATION_KINDS, OPERATION_STATES, QUIESCE, STORAGE_TYPES } from '../enums.js';
-import { backupMessage, offeringMessage, operationMessage, storageMessage } from '../messages.js';
+import {
+  backupMessage,
+  offeringMessage,
+  operationMessage,
+  storageCheckMessage,
+  storageCleaningMessage,
+  storageMessage,
+} from '../messages.js';
 import { idOf, pageOf, type Methods } from '../method.js';
 import type { ManagerServices } from '../manager-services.js';
 
@@ -19,9 +31,11 @@ type StorageMethod =
   | 'listSecondaryStorages'
   | 'getSecondaryStorage'
   | 'updateSecondaryStorage'
-  | 'deleteSecondaryStorage';
+  | 'deleteSecondaryStorage'
+  | 'checkSecondaryStorage'
+  | 'cleanSecondaryStorage';
 
-export function storageMethods({ storages }: ManagerServices): Methods<StorageMethod> {
+export function storageMethods({ storages, storageChecks }: ManagerServices): Methods<StorageMethod> {
   return {
     createSecondaryStorage: {
       permission: 'storage.change',
@@ -65,6 +79,19 @@ export function storageMethods({ storages }: ManagerServices): Methods<StorageMe
       answer: async (caller, request) => {
         await storages.delete(caller, idOf('storage_id', request.storageId));
         return {};
+      },
+    },
+    checkSecondaryStorage: {
+      permission: 'storage.read',
+      answer: async (caller, request) => ({
+        check: storageCheckMessage(await storageChecks.check(caller, idOf('storage_id', request.storageId))),
+      }),
+    },
+    cleanSecondaryStorage: {
+      permission: 'storage.change',
+      answer: async (caller, { storageId, findings }) => {
+        const input = parseInput(cleanStorageSchema, { findings });
+        return { cleaning: storageCleaningMessage(await storageChecks.clean(caller, idOf('storage_id', storageId), input)) };
       },
     },
   };

@@ -3,16 +3,23 @@ import { Body, Controller, Delete, Get, Param, Patch, Post, Query } from '@nestj
 import { ApiTags } from '@nestjs/swagger';
 import { pageSchema, type Page } from '@holdfast/shared/api/common.js';
 import {
+  cleanStorageSchema,
   createStorageSchema,
   listStoragesSchema,
+  storageCheckSchema,
+  storageCleaningSchema,
   storageSchema,
   updateStorageSchema,
+  type CleanStorage,
   type CreateStorage,
   type ListStorages,
   type Storage,
+  type StorageCheck,
+  type StorageCleaning,
   type UpdateStorage,
 } from '@holdfast/shared/api/storage.js';
 import type { Caller } from '../../../access/caller.js';
+import { StorageCheckService } from '../../../storage/check/storage-check.service.js';
 import { StoragesService } from '../../../storage/storages.service.js';
 import { CurrentCaller, RequiresPermission } from '../../access/route-access.js';
 import { Answers, AnswersNothing, TakesIdempotencyKey } from '../answers.js';
@@ -22,7 +29,10 @@ import { storageIdSchema } from './ids.js';
 @ApiTags('secondary storages')
 @Controller('secondary-storages')
 export class StoragesController {
-  constructor(private readonly storages: StoragesService) {}
+  constructor(
+    private readonly storages: StoragesService,
+    private readonly checks: StorageCheckService,
+  ) {}
 
   @Post()
   @RequiresPermission('storage.change')
@@ -58,6 +68,30 @@ export class StoragesController {
     @Body({ schema: strict(updateStorageSchema) }) input: UpdateStorage,
   ): Promise<Storage> {
     return this.storages.update(caller, id, input);
+  }
+
+  @Post(':id/actions/check')
+  @RequiresPermission('storage.read')
+  @TakesIdempotencyKey
+  @Answers(
+    200,
+    'Compare what lies on a secondary storage, and in the primary pools of its zone, with the records; writes nothing',
+    storageCheckSchema,
+  )
+  check(@CurrentCaller() caller: Caller, @Param('id', { schema: storageIdSchema }) id: string): Promise<StorageCheck> {
+    return this.checks.check(caller, id);
+  }
+
+  @Post(':id/actions/clean')
+  @RequiresPermission('storage.change')
+  @TakesIdempotencyKey
+  @Answers(200, 'Remove findings of a check, after looking again that nothing needs them', storageCleaningSchema)
+  clean(
+    @CurrentCaller() caller: Caller,
+    @Param('id', { schema: storageIdSchema }) id: string,
+    @Body({ schema: strict(cleanStorageSchema) }) input: CleanStorage,
+  ): Promise<StorageCleaning> {
+    return this.checks.clean(caller, id, input);
   }
 
   @Delete(':id')

@@ -34,6 +34,14 @@ import {
   quiesceToNumber,
 } from "./operation.js";
 import { Storage } from "./storage.js";
+import {
+  RemoveStraysRequest,
+  RemoveStraysResponse,
+  SurveyPrimaryRequest,
+  SurveyPrimaryResponse,
+  SurveyStorageRequest,
+  SurveyStorageResponse,
+} from "./survey.js";
 
 export const protobufPackage = "holdfast.agent.v1";
 
@@ -5346,6 +5354,38 @@ export const HostAgentService = {
       Buffer.from(InspectStorageResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): InspectStorageResponse => InspectStorageResponse.decode(value),
   },
+  /** Everything below backups/ of a secondary storage, and every layer of ours in the primary pools, without writing. */
+  surveyStorage: {
+    path: "/holdfast.agent.v1.HostAgent/SurveyStorage" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: SurveyStorageRequest): Buffer => Buffer.from(SurveyStorageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SurveyStorageRequest => SurveyStorageRequest.decode(value),
+    responseSerialize: (value: SurveyStorageResponse): Buffer =>
+      Buffer.from(SurveyStorageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SurveyStorageResponse => SurveyStorageResponse.decode(value),
+  },
+  surveyPrimary: {
+    path: "/holdfast.agent.v1.HostAgent/SurveyPrimary" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SurveyPrimaryRequest): Buffer => Buffer.from(SurveyPrimaryRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SurveyPrimaryRequest => SurveyPrimaryRequest.decode(value),
+    responseSerialize: (value: SurveyPrimaryResponse): Buffer =>
+      Buffer.from(SurveyPrimaryResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SurveyPrimaryResponse => SurveyPrimaryResponse.decode(value),
+  },
+  /** Removes what surveys found, on demand. No operation: each removal is of something that nothing needs, and can be repeated. */
+  removeStrays: {
+    path: "/holdfast.agent.v1.HostAgent/RemoveStrays" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RemoveStraysRequest): Buffer => Buffer.from(RemoveStraysRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RemoveStraysRequest => RemoveStraysRequest.decode(value),
+    responseSerialize: (value: RemoveStraysResponse): Buffer =>
+      Buffer.from(RemoveStraysResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RemoveStraysResponse => RemoveStraysResponse.decode(value),
+  },
   /**
    * The operations. Each answers at once with the accepted operation. The same operation id with the same
    * parameters answers with the operation as it is now and never acts twice; with other parameters it is
@@ -5511,6 +5551,11 @@ export interface HostAgentServer extends UntypedServiceImplementation {
    * With initialise: writes holdfast.json into an empty place. Never overwrites an identity.
    */
   inspectStorage: handleUnaryCall<InspectStorageRequest, InspectStorageResponse>;
+  /** Everything below backups/ of a secondary storage, and every layer of ours in the primary pools, without writing. */
+  surveyStorage: handleServerStreamingCall<SurveyStorageRequest, SurveyStorageResponse>;
+  surveyPrimary: handleUnaryCall<SurveyPrimaryRequest, SurveyPrimaryResponse>;
+  /** Removes what surveys found, on demand. No operation: each removal is of something that nothing needs, and can be repeated. */
+  removeStrays: handleUnaryCall<RemoveStraysRequest, RemoveStraysResponse>;
   /**
    * The operations. Each answers at once with the accepted operation. The same operation id with the same
    * parameters answers with the operation as it is now and never acts twice; with other parameters it is
@@ -5601,6 +5646,47 @@ export interface HostAgentClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: InspectStorageResponse) => void,
+  ): ClientUnaryCall;
+  /** Everything below backups/ of a secondary storage, and every layer of ours in the primary pools, without writing. */
+  surveyStorage(
+    request: SurveyStorageRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<SurveyStorageResponse>;
+  surveyStorage(
+    request: SurveyStorageRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<SurveyStorageResponse>;
+  surveyPrimary(
+    request: SurveyPrimaryRequest,
+    callback: (error: ServiceError | null, response: SurveyPrimaryResponse) => void,
+  ): ClientUnaryCall;
+  surveyPrimary(
+    request: SurveyPrimaryRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: SurveyPrimaryResponse) => void,
+  ): ClientUnaryCall;
+  surveyPrimary(
+    request: SurveyPrimaryRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: SurveyPrimaryResponse) => void,
+  ): ClientUnaryCall;
+  /** Removes what surveys found, on demand. No operation: each removal is of something that nothing needs, and can be repeated. */
+  removeStrays(
+    request: RemoveStraysRequest,
+    callback: (error: ServiceError | null, response: RemoveStraysResponse) => void,
+  ): ClientUnaryCall;
+  removeStrays(
+    request: RemoveStraysRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RemoveStraysResponse) => void,
+  ): ClientUnaryCall;
+  removeStrays(
+    request: RemoveStraysRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RemoveStraysResponse) => void,
   ): ClientUnaryCall;
   /**
    * The operations. Each answers at once with the accepted operation. The same operation id with the same

@@ -54,6 +54,8 @@ import {
   secondaryStorageTypeFromJSON,
   secondaryStorageTypeToJSON,
   secondaryStorageTypeToNumber,
+  StorageCheck,
+  StorageCleaning,
 } from "./storage.js";
 
 export const protobufPackage = "holdfast.manager.v1";
@@ -249,6 +251,24 @@ export interface DeleteSecondaryStorageRequest {
 }
 
 export interface DeleteSecondaryStorageResponse {
+}
+
+export interface CheckSecondaryStorageRequest {
+  storageId: string;
+}
+
+export interface CheckSecondaryStorageResponse {
+  check?: StorageCheck | undefined;
+}
+
+export interface CleanSecondaryStorageRequest {
+  storageId: string;
+  /** Ids of findings. */
+  findings: string[];
+}
+
+export interface CleanSecondaryStorageResponse {
+  cleaning?: StorageCleaning | undefined;
 }
 
 export interface CreateBackupOfferingRequest {
@@ -3885,6 +3905,310 @@ export const DeleteSecondaryStorageResponse: MessageFns<DeleteSecondaryStorageRe
   },
   fromPartial<I extends Exact<DeepPartial<DeleteSecondaryStorageResponse>, I>>(_: I): DeleteSecondaryStorageResponse {
     const message = createBaseDeleteSecondaryStorageResponse();
+    return message;
+  },
+};
+
+function createBaseCheckSecondaryStorageRequest(): CheckSecondaryStorageRequest {
+  return { storageId: "" };
+}
+
+export const CheckSecondaryStorageRequest: MessageFns<CheckSecondaryStorageRequest> = {
+  encode(message: CheckSecondaryStorageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.storageId !== "") {
+      writer.uint32(10).string(message.storageId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CheckSecondaryStorageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCheckSecondaryStorageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.storageId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CheckSecondaryStorageRequest {
+    return {
+      storageId: isSet(object.storageId)
+        ? globalThis.String(object.storageId)
+        : isSet(object.storage_id)
+        ? globalThis.String(object.storage_id)
+        : "",
+    };
+  },
+
+  toJSON(message: CheckSecondaryStorageRequest): unknown {
+    const obj: any = {};
+    if (message.storageId !== "") {
+      obj.storageId = message.storageId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CheckSecondaryStorageRequest>, I>>(base?: I): CheckSecondaryStorageRequest {
+    return CheckSecondaryStorageRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CheckSecondaryStorageRequest>, I>>(object: I): CheckSecondaryStorageRequest {
+    const message = createBaseCheckSecondaryStorageRequest();
+    message.storageId = object.storageId ?? "";
+    return message;
+  },
+};
+
+function createBaseCheckSecondaryStorageResponse(): CheckSecondaryStorageResponse {
+  return { check: undefined };
+}
+
+export const CheckSecondaryStorageResponse: MessageFns<CheckSecondaryStorageResponse> = {
+  encode(message: CheckSecondaryStorageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.check !== undefined) {
+      StorageCheck.encode(message.check, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CheckSecondaryStorageResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCheckSecondaryStorageResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.check = StorageCheck.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CheckSecondaryStorageResponse {
+    return { check: isSet(object.check) ? StorageCheck.fromJSON(object.check) : undefined };
+  },
+
+  toJSON(message: CheckSecondaryStorageResponse): unknown {
+    const obj: any = {};
+    if (message.check !== undefined) {
+      obj.check = StorageCheck.toJSON(message.check);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CheckSecondaryStorageResponse>, I>>(base?: I): CheckSecondaryStorageResponse {
+    return CheckSecondaryStorageResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CheckSecondaryStorageResponse>, I>>(
+    object: I,
+  ): CheckSecondaryStorageResponse {
+    const message = createBaseCheckSecondaryStorageResponse();
+    message.check = (object.check !== undefined && object.check !== null)
+      ? StorageCheck.fromPartial(object.check)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseCleanSecondaryStorageRequest(): CleanSecondaryStorageRequest {
+  return { storageId: "", findings: [] };
+}
+
+export const CleanSecondaryStorageRequest: MessageFns<CleanSecondaryStorageRequest> = {
+  encode(message: CleanSecondaryStorageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.storageId !== "") {
+      writer.uint32(10).string(message.storageId);
+    }
+    for (const v of message.findings) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CleanSecondaryStorageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCleanSecondaryStorageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.storageId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.findings.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CleanSecondaryStorageRequest {
+    return {
+      storageId: isSet(object.storageId)
+        ? globalThis.String(object.storageId)
+        : isSet(object.storage_id)
+        ? globalThis.String(object.storage_id)
+        : "",
+      findings: globalThis.Array.isArray(object?.findings) ? object.findings.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: CleanSecondaryStorageRequest): unknown {
+    const obj: any = {};
+    if (message.storageId !== "") {
+      obj.storageId = message.storageId;
+    }
+    if (message.findings?.length) {
+      obj.findings = message.findings;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CleanSecondaryStorageRequest>, I>>(base?: I): CleanSecondaryStorageRequest {
+    return CleanSecondaryStorageRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CleanSecondaryStorageRequest>, I>>(object: I): CleanSecondaryStorageRequest {
+    const message = createBaseCleanSecondaryStorageRequest();
+    message.storageId = object.storageId ?? "";
+    message.findings = object.findings?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseCleanSecondaryStorageResponse(): CleanSecondaryStorageResponse {
+  return { cleaning: undefined };
+}
+
+export const CleanSecondaryStorageResponse: MessageFns<CleanSecondaryStorageResponse> = {
+  encode(message: CleanSecondaryStorageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.cleaning !== undefined) {
+      StorageCleaning.encode(message.cleaning, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CleanSecondaryStorageResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCleanSecondaryStorageResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cleaning = StorageCleaning.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CleanSecondaryStorageResponse {
+    return { cleaning: isSet(object.cleaning) ? StorageCleaning.fromJSON(object.cleaning) : undefined };
+  },
+
+  toJSON(message: CleanSecondaryStorageResponse): unknown {
+    const obj: any = {};
+    if (message.cleaning !== undefined) {
+      obj.cleaning = StorageCleaning.toJSON(message.cleaning);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CleanSecondaryStorageResponse>, I>>(base?: I): CleanSecondaryStorageResponse {
+    return CleanSecondaryStorageResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CleanSecondaryStorageResponse>, I>>(
+    object: I,
+  ): CleanSecondaryStorageResponse {
+    const message = createBaseCleanSecondaryStorageResponse();
+    message.cleaning = (object.cleaning !== undefined && object.cleaning !== null)
+      ? StorageCleaning.fromPartial(object.cleaning)
+      : undefined;
     return message;
   },
 };
@@ -9480,6 +9804,30 @@ export const ManagerService = {
     responseDeserialize: (value: Buffer): DeleteSecondaryStorageResponse =>
       DeleteSecondaryStorageResponse.decode(value),
   },
+  /** Compares what lies on the storage and in the primary pools of its zone with the records. Writes nothing. */
+  checkSecondaryStorage: {
+    path: "/holdfast.manager.v1.Manager/CheckSecondaryStorage" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CheckSecondaryStorageRequest): Buffer =>
+      Buffer.from(CheckSecondaryStorageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CheckSecondaryStorageRequest => CheckSecondaryStorageRequest.decode(value),
+    responseSerialize: (value: CheckSecondaryStorageResponse): Buffer =>
+      Buffer.from(CheckSecondaryStorageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CheckSecondaryStorageResponse => CheckSecondaryStorageResponse.decode(value),
+  },
+  /** Removes findings of a check, after looking again that nothing needs them. */
+  cleanSecondaryStorage: {
+    path: "/holdfast.manager.v1.Manager/CleanSecondaryStorage" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CleanSecondaryStorageRequest): Buffer =>
+      Buffer.from(CleanSecondaryStorageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CleanSecondaryStorageRequest => CleanSecondaryStorageRequest.decode(value),
+    responseSerialize: (value: CleanSecondaryStorageResponse): Buffer =>
+      Buffer.from(CleanSecondaryStorageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CleanSecondaryStorageResponse => CleanSecondaryStorageResponse.decode(value),
+  },
   /** Offerings. */
   createBackupOffering: {
     path: "/holdfast.manager.v1.Manager/CreateBackupOffering" as const,
@@ -9858,6 +10206,10 @@ export interface ManagerServer extends UntypedServiceImplementation {
   updateSecondaryStorage: handleUnaryCall<UpdateSecondaryStorageRequest, UpdateSecondaryStorageResponse>;
   /** Forgets it; nothing on it is touched. Refused (IN_USE) while backups are on it. */
   deleteSecondaryStorage: handleUnaryCall<DeleteSecondaryStorageRequest, DeleteSecondaryStorageResponse>;
+  /** Compares what lies on the storage and in the primary pools of its zone with the records. Writes nothing. */
+  checkSecondaryStorage: handleUnaryCall<CheckSecondaryStorageRequest, CheckSecondaryStorageResponse>;
+  /** Removes findings of a check, after looking again that nothing needs them. */
+  cleanSecondaryStorage: handleUnaryCall<CleanSecondaryStorageRequest, CleanSecondaryStorageResponse>;
   /** Offerings. */
   createBackupOffering: handleUnaryCall<CreateBackupOfferingRequest, CreateBackupOfferingResponse>;
   listBackupOfferings: handleUnaryCall<ListBackupOfferingsRequest, ListBackupOfferingsResponse>;
@@ -10225,6 +10577,38 @@ export interface ManagerClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DeleteSecondaryStorageResponse) => void,
+  ): ClientUnaryCall;
+  /** Compares what lies on the storage and in the primary pools of its zone with the records. Writes nothing. */
+  checkSecondaryStorage(
+    request: CheckSecondaryStorageRequest,
+    callback: (error: ServiceError | null, response: CheckSecondaryStorageResponse) => void,
+  ): ClientUnaryCall;
+  checkSecondaryStorage(
+    request: CheckSecondaryStorageRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CheckSecondaryStorageResponse) => void,
+  ): ClientUnaryCall;
+  checkSecondaryStorage(
+    request: CheckSecondaryStorageRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CheckSecondaryStorageResponse) => void,
+  ): ClientUnaryCall;
+  /** Removes findings of a check, after looking again that nothing needs them. */
+  cleanSecondaryStorage(
+    request: CleanSecondaryStorageRequest,
+    callback: (error: ServiceError | null, response: CleanSecondaryStorageResponse) => void,
+  ): ClientUnaryCall;
+  cleanSecondaryStorage(
+    request: CleanSecondaryStorageRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CleanSecondaryStorageResponse) => void,
+  ): ClientUnaryCall;
+  cleanSecondaryStorage(
+    request: CleanSecondaryStorageRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CleanSecondaryStorageResponse) => void,
   ): ClientUnaryCall;
   /** Offerings. */
   createBackupOffering(

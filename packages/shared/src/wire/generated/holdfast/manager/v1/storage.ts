@@ -134,6 +134,53 @@ export interface SecondaryStorage {
   createdAt?: Date | undefined;
 }
 
+/** What a check of a secondary storage, and of the primary pools of its zone, found. */
+export interface StorageCheck {
+  storageId: string;
+  checkedAt?:
+    | Date
+    | undefined;
+  /** Everything below backups/ of the storage. */
+  files: bigint;
+  allocatedBytes: bigint;
+  findings: StorageFinding[];
+  /** What could not be judged now, a sentence each. */
+  notChecked: string[];
+}
+
+export interface StorageFinding {
+  /** Stays the same from check to check. */
+  id: string;
+  /** For example "FolderWithoutManifest"; the REST API's document lists all. */
+  kind: string;
+  /** Relative to the root of the storage, or absolute on the host. */
+  path: string;
+  /** Set for a file on primary storage. */
+  hostId?:
+    | string
+    | undefined;
+  /** What a removal would free, or what is there. */
+  allocatedBytes: bigint;
+  message: string;
+  /** Can be removed, because nothing needs it. */
+  removable: boolean;
+  vmId?: string | undefined;
+  backupId?: string | undefined;
+}
+
+export interface StorageCleaning {
+  cleaned: CleanedFinding[];
+  freedBytes: bigint;
+}
+
+export interface CleanedFinding {
+  id: string;
+  path: string;
+  freedBytes: bigint;
+  /** Why it stays; absent: it is gone. */
+  kept?: ErrorInfo | undefined;
+}
+
 function createBaseSecondaryStorage(): SecondaryStorage {
   return {
     id: "",
@@ -426,6 +473,631 @@ export const SecondaryStorage: MessageFns<SecondaryStorage> = {
       : undefined;
     message.checkedAt = object.checkedAt ?? undefined;
     message.createdAt = object.createdAt ?? undefined;
+    return message;
+  },
+};
+
+function createBaseStorageCheck(): StorageCheck {
+  return { storageId: "", checkedAt: undefined, files: 0n, allocatedBytes: 0n, findings: [], notChecked: [] };
+}
+
+export const StorageCheck: MessageFns<StorageCheck> = {
+  encode(message: StorageCheck, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.storageId !== "") {
+      writer.uint32(10).string(message.storageId);
+    }
+    if (message.checkedAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.checkedAt), writer.uint32(18).fork()).join();
+    }
+    if (message.files !== 0n) {
+      if (BigInt.asUintN(64, message.files) !== message.files) {
+        throw new globalThis.Error("value provided for field message.files of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.files);
+    }
+    if (message.allocatedBytes !== 0n) {
+      if (BigInt.asUintN(64, message.allocatedBytes) !== message.allocatedBytes) {
+        throw new globalThis.Error("value provided for field message.allocatedBytes of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.allocatedBytes);
+    }
+    for (const v of message.findings) {
+      StorageFinding.encode(v!, writer.uint32(42).fork()).join();
+    }
+    for (const v of message.notChecked) {
+      writer.uint32(50).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StorageCheck {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStorageCheck();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.storageId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.checkedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.files = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.allocatedBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.findings.push(StorageFinding.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.notChecked.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StorageCheck {
+    return {
+      storageId: isSet(object.storageId)
+        ? globalThis.String(object.storageId)
+        : isSet(object.storage_id)
+        ? globalThis.String(object.storage_id)
+        : "",
+      checkedAt: isSet(object.checkedAt)
+        ? fromJsonTimestamp(object.checkedAt)
+        : isSet(object.checked_at)
+        ? fromJsonTimestamp(object.checked_at)
+        : undefined,
+      files: isSet(object.files) ? BigInt(object.files) : 0n,
+      allocatedBytes: isSet(object.allocatedBytes)
+        ? BigInt(object.allocatedBytes)
+        : isSet(object.allocated_bytes)
+        ? BigInt(object.allocated_bytes)
+        : 0n,
+      findings: globalThis.Array.isArray(object?.findings)
+        ? object.findings.map((e: any) => StorageFinding.fromJSON(e))
+        : [],
+      notChecked: globalThis.Array.isArray(object?.notChecked)
+        ? object.notChecked.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.not_checked)
+        ? object.not_checked.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: StorageCheck): unknown {
+    const obj: any = {};
+    if (message.storageId !== "") {
+      obj.storageId = message.storageId;
+    }
+    if (message.checkedAt !== undefined) {
+      obj.checkedAt = message.checkedAt.toISOString();
+    }
+    if (message.files !== 0n) {
+      obj.files = message.files.toString();
+    }
+    if (message.allocatedBytes !== 0n) {
+      obj.allocatedBytes = message.allocatedBytes.toString();
+    }
+    if (message.findings?.length) {
+      obj.findings = message.findings.map((e) => StorageFinding.toJSON(e));
+    }
+    if (message.notChecked?.length) {
+      obj.notChecked = message.notChecked;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<StorageCheck>, I>>(base?: I): StorageCheck {
+    return StorageCheck.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<StorageCheck>, I>>(object: I): StorageCheck {
+    const message = createBaseStorageCheck();
+    message.storageId = object.storageId ?? "";
+    message.checkedAt = object.checkedAt ?? undefined;
+    message.files = (object.files !== undefined && object.files !== null) ? BigInt(object.files) : 0n;
+    message.allocatedBytes = (object.allocatedBytes !== undefined && object.allocatedBytes !== null)
+      ? BigInt(object.allocatedBytes)
+      : 0n;
+    message.findings = object.findings?.map((e) => StorageFinding.fromPartial(e)) || [];
+    message.notChecked = object.notChecked?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseStorageFinding(): StorageFinding {
+  return {
+    id: "",
+    kind: "",
+    path: "",
+    hostId: undefined,
+    allocatedBytes: 0n,
+    message: "",
+    removable: false,
+    vmId: undefined,
+    backupId: undefined,
+  };
+}
+
+export const StorageFinding: MessageFns<StorageFinding> = {
+  encode(message: StorageFinding, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.kind !== "") {
+      writer.uint32(18).string(message.kind);
+    }
+    if (message.path !== "") {
+      writer.uint32(26).string(message.path);
+    }
+    if (message.hostId !== undefined) {
+      writer.uint32(34).string(message.hostId);
+    }
+    if (message.allocatedBytes !== 0n) {
+      if (BigInt.asUintN(64, message.allocatedBytes) !== message.allocatedBytes) {
+        throw new globalThis.Error("value provided for field message.allocatedBytes of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.allocatedBytes);
+    }
+    if (message.message !== "") {
+      writer.uint32(50).string(message.message);
+    }
+    if (message.removable !== false) {
+      writer.uint32(56).bool(message.removable);
+    }
+    if (message.vmId !== undefined) {
+      writer.uint32(66).string(message.vmId);
+    }
+    if (message.backupId !== undefined) {
+      writer.uint32(74).string(message.backupId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StorageFinding {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStorageFinding();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.hostId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.allocatedBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.removable = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.vmId = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.backupId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StorageFinding {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      kind: isSet(object.kind) ? globalThis.String(object.kind) : "",
+      path: isSet(object.path) ? globalThis.String(object.path) : "",
+      hostId: isSet(object.hostId)
+        ? globalThis.String(object.hostId)
+        : isSet(object.host_id)
+        ? globalThis.String(object.host_id)
+        : undefined,
+      allocatedBytes: isSet(object.allocatedBytes)
+        ? BigInt(object.allocatedBytes)
+        : isSet(object.allocated_bytes)
+        ? BigInt(object.allocated_bytes)
+        : 0n,
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+      removable: isSet(object.removable) ? globalThis.Boolean(object.removable) : false,
+      vmId: isSet(object.vmId)
+        ? globalThis.String(object.vmId)
+        : isSet(object.vm_id)
+        ? globalThis.String(object.vm_id)
+        : undefined,
+      backupId: isSet(object.backupId)
+        ? globalThis.String(object.backupId)
+        : isSet(object.backup_id)
+        ? globalThis.String(object.backup_id)
+        : undefined,
+    };
+  },
+
+  toJSON(message: StorageFinding): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.kind !== "") {
+      obj.kind = message.kind;
+    }
+    if (message.path !== "") {
+      obj.path = message.path;
+    }
+    if (message.hostId !== undefined) {
+      obj.hostId = message.hostId;
+    }
+    if (message.allocatedBytes !== 0n) {
+      obj.allocatedBytes = message.allocatedBytes.toString();
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    if (message.removable !== false) {
+      obj.removable = message.removable;
+    }
+    if (message.vmId !== undefined) {
+      obj.vmId = message.vmId;
+    }
+    if (message.backupId !== undefined) {
+      obj.backupId = message.backupId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<StorageFinding>, I>>(base?: I): StorageFinding {
+    return StorageFinding.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<StorageFinding>, I>>(object: I): StorageFinding {
+    const message = createBaseStorageFinding();
+    message.id = object.id ?? "";
+    message.kind = object.kind ?? "";
+    message.path = object.path ?? "";
+    message.hostId = object.hostId ?? undefined;
+    message.allocatedBytes = (object.allocatedBytes !== undefined && object.allocatedBytes !== null)
+      ? BigInt(object.allocatedBytes)
+      : 0n;
+    message.message = object.message ?? "";
+    message.removable = object.removable ?? false;
+    message.vmId = object.vmId ?? undefined;
+    message.backupId = object.backupId ?? undefined;
+    return message;
+  },
+};
+
+function createBaseStorageCleaning(): StorageCleaning {
+  return { cleaned: [], freedBytes: 0n };
+}
+
+export const StorageCleaning: MessageFns<StorageCleaning> = {
+  encode(message: StorageCleaning, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.cleaned) {
+      CleanedFinding.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.freedBytes !== 0n) {
+      if (BigInt.asUintN(64, message.freedBytes) !== message.freedBytes) {
+        throw new globalThis.Error("value provided for field message.freedBytes of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.freedBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StorageCleaning {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStorageCleaning();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cleaned.push(CleanedFinding.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.freedBytes = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StorageCleaning {
+    return {
+      cleaned: globalThis.Array.isArray(object?.cleaned)
+        ? object.cleaned.map((e: any) => CleanedFinding.fromJSON(e))
+        : [],
+      freedBytes: isSet(object.freedBytes)
+        ? BigInt(object.freedBytes)
+        : isSet(object.freed_bytes)
+        ? BigInt(object.freed_bytes)
+        : 0n,
+    };
+  },
+
+  toJSON(message: StorageCleaning): unknown {
+    const obj: any = {};
+    if (message.cleaned?.length) {
+      obj.cleaned = message.cleaned.map((e) => CleanedFinding.toJSON(e));
+    }
+    if (message.freedBytes !== 0n) {
+      obj.freedBytes = message.freedBytes.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<StorageCleaning>, I>>(base?: I): StorageCleaning {
+    return StorageCleaning.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<StorageCleaning>, I>>(object: I): StorageCleaning {
+    const message = createBaseStorageCleaning();
+    message.cleaned = object.cleaned?.map((e) => CleanedFinding.fromPartial(e)) || [];
+    message.freedBytes = (object.freedBytes !== undefined && object.freedBytes !== null)
+      ? BigInt(object.freedBytes)
+      : 0n;
+    return message;
+  },
+};
+
+function createBaseCleanedFinding(): CleanedFinding {
+  return { id: "", path: "", freedBytes: 0n, kept: undefined };
+}
+
+export const CleanedFinding: MessageFns<CleanedFinding> = {
+  encode(message: CleanedFinding, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.path !== "") {
+      writer.uint32(18).string(message.path);
+    }
+    if (message.freedBytes !== 0n) {
+      if (BigInt.asUintN(64, message.freedBytes) !== message.freedBytes) {
+        throw new globalThis.Error("value provided for field message.freedBytes of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.freedBytes);
+    }
+    if (message.kept !== undefined) {
+      ErrorInfo.encode(message.kept, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CleanedFinding {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCleanedFinding();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.freedBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.kept = ErrorInfo.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CleanedFinding {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      path: isSet(object.path) ? globalThis.String(object.path) : "",
+      freedBytes: isSet(object.freedBytes)
+        ? BigInt(object.freedBytes)
+        : isSet(object.freed_bytes)
+        ? BigInt(object.freed_bytes)
+        : 0n,
+      kept: isSet(object.kept) ? ErrorInfo.fromJSON(object.kept) : undefined,
+    };
+  },
+
+  toJSON(message: CleanedFinding): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.path !== "") {
+      obj.path = message.path;
+    }
+    if (message.freedBytes !== 0n) {
+      obj.freedBytes = message.freedBytes.toString();
+    }
+    if (message.kept !== undefined) {
+      obj.kept = ErrorInfo.toJSON(message.kept);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CleanedFinding>, I>>(base?: I): CleanedFinding {
+    return CleanedFinding.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CleanedFinding>, I>>(object: I): CleanedFinding {
+    const message = createBaseCleanedFinding();
+    message.id = object.id ?? "";
+    message.path = object.path ?? "";
+    message.freedBytes = (object.freedBytes !== undefined && object.freedBytes !== null)
+      ? BigInt(object.freedBytes)
+      : 0n;
+    message.kept = (object.kept !== undefined && object.kept !== null) ? ErrorInfo.fromPartial(object.kept) : undefined;
     return message;
   },
 };
