@@ -290,7 +290,7 @@ function assemble(
     persistent: persistent !== undefined,
     runId: process?.runId,
     disks,
-    snapshots: [],
+    snapshots: known.snapshots,
     problems,
   };
 }
@@ -321,7 +321,7 @@ function unreadable(definition: Definition, error: HoldfastError, process: QemuP
     persistent: persistent !== undefined,
     runId: process?.runId,
     disks,
-    snapshots: [],
+    snapshots: definition.snapshots,
     problems: [{ code: error.code, message, fields: { ...error.fields, vmId: current.uuid } }],
   };
 }

@@ -2,10 +2,12 @@
  * Asks libvirt for domains with few processes: several commands share one connection. Owns what is asked; compares nothing.
  */
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import type { ObservedSnapshot } from '@holdfast/shared/chain/observed-domain.js';
 import { readDomain, type DomainFacts } from './domain-facts.js';
 import { readState, type DomainState, type Known } from './observe.js';
 import { readQemuDisks, type QemuDisk, type QueryBlock } from './qemu-block.js';
 import { qmpThroughLibvirt, resultOf } from './qmp.js';
+import { SnapshotReader } from './snapshot-reader.js';
 import type { Virsh } from './virsh.js';
 
 /** What libvirt says of a domain, before QEMU is asked. */
@@ -13,6 +15,7 @@ export interface Definition {
   readonly current: DomainFacts;
   readonly persistent: DomainFacts | undefined;
   readonly state: DomainState;
+  readonly snapshots: readonly ObservedSnapshot[];
 }
 
 /** Domains per process. A stuck one makes only its share slow. */
@@ -20,25 +23,42 @@ const BATCH = 25;
 const BATCH_MS = 30_000;
 const QUERY_BLOCK = JSON.stringify({ execute: 'query-block' });
 
+/** A domain with a snapshot is in the last list; one that gets or loses its only snapshot just now is not in the one before. */
+const LISTS = [
+  'list --all --uuid',
+  'list --all --persistent --uuid',
+  'list --all --without-snapshot --uuid',
+  'list --all --with-snapshot --uuid',
+];
+
+interface Lists {
+  readonly all: readonly string[];
+  readonly persistent: ReadonlySet<string>;
+  /** Certainly without a snapshot that libvirt keeps record of. */
+  readonly plain: ReadonlySet<string>;
+}
+
 export class DomainReader {
-  constructor(private readonly virsh: Virsh) {}
+  private readonly snapshots: SnapshotReader;
+
+  constructor(private readonly virsh: Virsh) {
+    this.snapshots = new SnapshotReader(virsh);
+  }
 
   /** UUIDs of all domains, and which of them are persistent. */
-  async list(): Promise<{ all: string[]; persistent: Set<string> }> {
-    const [all, persistent] = await this.virsh.batch(['list --all --uuid', 'list --all --persistent --uuid']);
-    return { all: words(all), persistent: new Set(words(persistent)) };
+  async list(): Promise<Lists> {
+    return readLists(await this.virsh.batch(LISTS));
   }
 
   /** Definition and state of a domain; undefined when libvirt does not know it. */
   async definition(uuid: string): Promise<Definition | undefined> {
-    const [all, persistent, ...answers] = await this.virsh.batch([
-      'list --all --uuid',
-      'list --all --persistent --uuid',
-      ...questions(uuid),
-    ]);
-    if (!words(all).includes(uuid)) return undefined;
-    const definition = read(answers, words(persistent).includes(uuid));
-    if (definition !== undefined) return definition;
+    const answers = await this.virsh.batch([...LISTS, ...questions(uuid)]);
+    const lists = readLists(answers);
+    if (!lists.all.includes(uuid)) return undefined;
+    const definition = read(answers.slice(LISTS.length), lists.persistent.has(uuid));
+    if (definition !== undefined) {
+      return { ...definition, snapshots: lists.plain.has(uuid) ? [] : await this.snapshots.read(uuid) };
+    }
     // It was listed and could not be read: this call says why, or shows that it went away in between.
     try {
       await this.virsh.call(['dumpxml', '--domain', uuid], { uuid });
@@ -70,14 +90,21 @@ export class DomainReader {
    * away meanwhile has no entry.
    */
   async knownAll(): Promise<Map<string, Known | { uuid: string; definition?: Definition; error: HoldfastError }>> {
-    const { all, persistent } = await this.list();
+    const { all, persistent, plain } = await this.list();
+    const snapshots = await this.snapshots.readAll(all.filter((uuid) => !plain.has(uuid)));
     const result = new Map<string, Known | { uuid: string; definition?: Definition; error: HoldfastError }>();
     const running: [string, Definition][] = [];
     for (const share of shares(all)) {
       const answers = await this.virsh.batch(share.flatMap(questions), BATCH_MS);
       share.forEach((uuid, index) => {
-        const definition = read(answers.slice(index * 3, index * 3 + 3), persistent.has(uuid));
-        if (definition === undefined) return;
+        const own = read(answers.slice(index * 3, index * 3 + 3), persistent.has(uuid));
+        if (own === undefined) return;
+        const found = snapshots.get(uuid) ?? [];
+        const definition = { ...own, snapshots: found instanceof HoldfastError ? [] : found };
+        if (found instanceof HoldfastError) {
+          result.set(uuid, { uuid, definition, error: found });
+          return;
+        }
         if (definition.current.id !== undefined) running.push([uuid, definition]);
         else result.set(uuid, { ...definition, qemu: undefined });
       });
@@ -116,11 +143,20 @@ function questions(uuid: string): string[] {
   return [`domstats --raw --state --nowait --domain ${uuid}`, `dumpxml --domain ${uuid}`, `dumpxml --inactive --domain ${uuid}`];
 }
 
-function read(answers: readonly string[], persistent: boolean): Definition | undefined {
+function read(answers: readonly string[], persistent: boolean): Omit<Definition, 'snapshots'> | undefined {
   const [stats = '', current = '', inactive = ''] = answers;
   const state = readState(stats);
   if (state === undefined || current === '' || inactive === '') return undefined;
   return { current: readDomain(current), persistent: persistent ? readDomain(inactive) : undefined, state };
+}
+
+function readLists([all, persistent, without, having]: readonly string[]): Lists {
+  const some = new Set(words(having));
+  return {
+    all: words(all),
+    persistent: new Set(words(persistent)),
+    plain: new Set(words(without).filter((uuid) => !some.has(uuid))),
+  };
 }
 
 function words(text: string | undefined): string[] {

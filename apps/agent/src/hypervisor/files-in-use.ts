@@ -12,8 +12,9 @@ import type { Known } from './observe.js';
 const SHARE = 500;
 
 /**
- * All paths of the given domains: named anywhere in their live or persistent definitions, open in QEMU, or named by the
- * header of an image below one of those. Each as it is written and with symbolic links resolved.
+ * All paths of the given domains: named anywhere in their live or persistent definitions, open in QEMU, held by a snapshot
+ * that libvirt keeps record of, or named by the header of an image below one of those. Each as it is written and with
+ * symbolic links resolved.
  */
 export async function filesInUse(
   ports: { tools: ToolRunner; images: ImageTool },
@@ -21,12 +22,17 @@ export async function filesInUse(
 ): Promise<Set<string>> {
   const named = new Set<string>();
   const images = new Map<string, ImageFormat>();
-  for (const { current, persistent, qemu } of domains) {
+  for (const { current, persistent, qemu, snapshots } of domains) {
     for (const definition of persistent === undefined ? [current] : [current, persistent]) {
       for (const path of definition.files) named.add(path);
       for (const { path, format } of definition.disks) {
         if (path !== undefined && (format === 'qcow2' || format === 'raw')) images.set(path, format);
       }
+    }
+    for (const { pinnedPath, pinnedFormat, overlayPath } of snapshots.flatMap((snapshot) => snapshot.disks)) {
+      named.add(pinnedPath);
+      images.set(pinnedPath, pinnedFormat);
+      if (overlayPath !== '') named.add(overlayPath);
     }
     for (const layer of (qemu ?? []).flatMap((disk) => disk.layers)) {
       if (layer.path === undefined) continue;

@@ -6,7 +6,7 @@
  * headers of its images. What libvirt says is compared with that.
  */
 import type { ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
-import type { PowerState } from '@holdfast/shared/chain/observed-domain.js';
+import type { ObservedSnapshot, PowerState } from '@holdfast/shared/chain/observed-domain.js';
 import type { DiskFacts, DomainFacts } from './domain-facts.js';
 import { qemuDiskOf, type QemuDisk } from './qemu-block.js';
 
@@ -44,6 +44,8 @@ export interface Known {
   /** Undefined: no QEMU runs. */
   readonly qemu: readonly QemuDisk[] | undefined;
   readonly state: DomainState;
+  /** Those that libvirt keeps record of. */
+  readonly snapshots: readonly ObservedSnapshot[];
 }
 
 /** How one disk stands. */

@@ -19,6 +19,7 @@ const known = (live: string, defined: string, qemu: readonly string[], reason?: 
   persistent: domain(disk(defined)),
   qemu: open(...qemu),
   state: reason === undefined ? { state: 1, reason: 1 } : { state: 3, reason },
+  snapshots: [],
 });
 const problems = (one: Known) => compareDisks(one).map((standing) => standing.problem?.code);
 
@@ -49,7 +50,7 @@ describe('comparing libvirt with QEMU', () => {
 
   it('sees disks that are only in one of the two definitions', () => {
     const both = domain(disk('/p/a'));
-    const base = { qemu: open('/p/a'), state: { state: 1, reason: 1 } };
+    const base = { qemu: open('/p/a'), state: { state: 1, reason: 1 }, snapshots: [] };
     expect(problems({ ...base, current: both, persistent: domain() })).toEqual(['DEFINITION_DRIFT']);
     expect(problems({ ...base, current: domain(), persistent: both })).toEqual(['DEFINITION_DRIFT']);
     expect(problems({ ...base, current: both, persistent: undefined })).toEqual([undefined]);
@@ -62,6 +63,7 @@ describe('comparing libvirt with QEMU', () => {
         persistent: domain(disk('/p/a')),
         qemu: undefined,
         state: { state: 5, reason: 0 },
+        snapshots: [],
       }),
     ).toEqual([undefined]);
   });

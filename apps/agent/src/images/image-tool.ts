@@ -42,6 +42,11 @@ export interface ImageTool {
    * BACKING_FILE_MISSING, PATH_OUTSIDE_POOLS (fields: path, layer) name the layer.
    */
   chain(path: string, format: ImageFormat, allowedRoots: readonly string[]): Promise<ObservedLayer[]>;
+  /**
+   * Where files really are: device and inode as one text (equal for two names of one file), and the name without symbolic
+   * links. One call for all; a path that does not exist has no entry.
+   */
+  places(paths: readonly string[]): Promise<ReadonlyMap<string, { readonly identity: string; readonly realPath: string }>>;
   /** True when some process holds the image's write lock (probed without writing). */
   isLocked(path: string, format: ImageFormat): Promise<boolean>;
 

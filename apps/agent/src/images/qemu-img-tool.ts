@@ -63,6 +63,16 @@ export class QemuImgTool implements ImageTool {
     return layers;
   }
 
+  async places(paths: readonly string[]): Promise<Map<string, { identity: string; realPath: string }>> {
+    const [facts, real] = await Promise.all([fileFacts(this.tools, paths), realPaths(this.tools, paths)]);
+    return new Map(
+      paths.flatMap((path, index) => {
+        const identity = facts.get(path)?.identity;
+        return identity === undefined ? [] : [[path, { identity, realPath: real[index] ?? path }]];
+      }),
+    );
+  }
+
   /**
    * True when an opening for writing is refused: some QEMU has the image open, as active disk or as backing file, or a
    * tool reads it. Nothing is written, whatever the format.

@@ -5,11 +5,12 @@
  */
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Command, Outcome, StepContext } from '../../operations/command.js';
-import { joinChanges, NO_CHANGES, recordedChanges } from '../merge/chain-changes.js';
+import { joinChanges, NO_CHANGES, pinsAfter, recordedChanges } from '../merge/chain-changes.js';
 import { discardDelta } from '../merge/discard-delta.js';
-import { mergeDeltas, planOf } from '../merge/merge-deltas.js';
+import { mergeDeltas } from '../merge/merge-deltas.js';
+import { planOf } from '../merge/plan-of.js';
 import type { CommandPorts } from '../ports.js';
-import type { ChainChanges, CleanupBackupErrorRequest, CleanupBackupErrorResult, PinnedLayer } from '../requests.js';
+import type { ChainChanges, CleanupBackupErrorRequest, CleanupBackupErrorResult } from '../requests.js';
 import { bigintJson } from '../shared/bigint-json.js';
 import { discardBackupFolder } from '../shared/discard-backup-folder.js';
 import { observeExisting } from '../shared/observe-settled.js';
@@ -41,7 +42,8 @@ async function run(
   const plan = await context.step('plan', '', {}, () => planInWords(ports, request, context));
   if (request.dryRun) return { result: { plan, activePaths: {}, changes: NO_CHANGES }, vmOutcome: 'AsBefore' };
   for (const volume of request.volumes) await mergeDeltas(ports, context, vmUuid, volume, '');
-  const pins = pinsNow(request, context);
+  const changes = changesSoFar(request, context);
+  const pins = request.volumes.flatMap((volume) => pinsAfter(volume, changes));
   for (const path of request.unusedDeltaPaths) {
     await context.step('remove-unused', path, { path }, (intent) => discardDelta(ports, context, vmUuid, intent.path, pins));
   }
@@ -72,26 +74,22 @@ function changesSoFar(request: CleanupBackupErrorRequest, context: StepContext):
   ]);
 }
 
-/** Where the contents of the snapshots are after the merges. */
-function pinsNow(request: CleanupBackupErrorRequest, context: StepContext): PinnedLayer[] {
-  const { movedPins } = changesSoFar(request, context);
-  return request.volumes.flatMap(({ target, pins }) =>
-    pins.map((pin) => {
-      const moved = movedPins.find((one) => one.snapshotId === pin.snapshotId && one.target === target);
-      return moved === undefined ? pin : { snapshotId: pin.snapshotId, path: moved.path };
-    }),
-  );
-}
-
 async function planInWords(ports: CommandPorts, request: CleanupBackupErrorRequest, context: StepContext): Promise<string[]> {
   const words: string[] = [];
   if (request.volumes.length > 0) {
     const domain = await observeExisting(ports, request.header.vmUuid, context.log);
     for (const volume of request.volumes) {
-      const steps = planOf(domain, volume);
-      for (const step of steps) words.push(`${volume.target}: merge ${step.top} into ${step.base}, then delete it`);
-      const absent = volume.deltaPaths.filter((path) => !steps.some((step) => step.top === path));
-      for (const path of absent) words.push(`${volume.target}: ${path} is not in the chain; nothing to merge`);
+      const { removals, staying } = await planOf(ports, domain, volume, context.log);
+      for (const removal of removals) {
+        words.push(
+          removal.kind === 'delete'
+            ? `${volume.target}: delete ${removal.path}, which nothing needs`
+            : `${volume.target}: merge ${removal.path} into ${removal.into}, then delete it`,
+        );
+      }
+      for (const [path, because] of staying) words.push(`${volume.target}: ${path} stays, because ${because}`);
+      const absent = volume.deltaPaths.filter((path) => !staying.has(path) && !removals.some((removal) => removal.path === path));
+      for (const path of absent) words.push(`${volume.target}: ${path} is gone already; nothing to merge`);
     }
   }
   for (const path of request.unusedDeltaPaths) words.push(`delete ${path}, if no VM uses it`);

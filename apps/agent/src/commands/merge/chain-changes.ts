@@ -3,7 +3,7 @@
  * through, for one that stopped half way, and for one that an earlier life of the agent did. Looks at nothing else.
  */
 import type { StepContext } from '../../operations/command.js';
-import type { ChainChanges } from '../requests.js';
+import type { ChainChanges, MergeVolume, PinnedLayer } from '../requests.js';
 import type { MergeIntent } from './merge-deltas.js';
 
 /** Nothing was changed. */
@@ -20,14 +20,32 @@ export function joinChanges(changes: readonly ChainChanges[]): ChainChanges {
 /** What mergeDeltas has done for one disk: a layer counts once its file is gone. */
 export function recordedChanges(context: StepContext, target: string, prefix: '' | 'undo-'): ChainChanges {
   const plan = (context.recorded(`${prefix}plan-merge`, target)?.result ?? []) as readonly MergeIntent[];
-  const gone = plan.filter((_merge, index) => context.recorded(`${prefix}discard`, mergeSubject(target, index))?.confirmed);
-  return {
-    removedPaths: gone.map((merge) => merge.top),
-    movedPins: gone.flatMap((merge) => merge.pins.map((snapshotId) => ({ snapshotId, target, path: merge.base }))),
-  };
+  return joinChanges(
+    plan
+      .filter((_removal, index) => context.recorded(`${prefix}discard`, mergeSubject(target, index))?.confirmed)
+      .map((removal) => ({ removedPaths: [removal.path], movedPins: movedBy(removal) })),
+  );
 }
 
-/** The subject of the steps of one merge. */
+/** Where the snapshots of a volume are after these changes, and after one more removal. */
+export function pinsAfter(
+  volume: Pick<MergeVolume, 'target' | 'pins'>,
+  changes: ChainChanges,
+  removal?: MergeIntent,
+): PinnedLayer[] {
+  const moved = [...changes.movedPins, ...(removal === undefined ? [] : movedBy(removal))];
+  return volume.pins.map(({ snapshotId, path }) => {
+    const last = moved.findLast((one) => one.snapshotId === snapshotId && one.target === volume.target);
+    return { snapshotId, path: last?.path ?? path };
+  });
+}
+
+/** The subject of the steps of one removal. */
 export function mergeSubject(target: string, index: number): string {
   return `${target}.${index + 1}`;
+}
+
+function movedBy(removal: MergeIntent): ChainChanges['movedPins'] {
+  if (removal.kind === 'delete') return [];
+  return removal.pins.map((snapshotId) => ({ snapshotId, target: removal.target, path: removal.into }));
 }

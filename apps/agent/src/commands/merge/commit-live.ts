@@ -8,7 +8,6 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import { chainPaths, diskOf, observeExisting } from '../shared/observe-settled.js';
-import type { MergeIntent } from './merge-deltas.js';
 
 const POLL_MS = 100;
 const PIVOT_POLL_MS = 10;
@@ -16,19 +15,26 @@ const PIVOT_POLL_MS = 10;
 const LONGEST_SUSPEND_MS = 5_000;
 const RESUME_PATIENCE_MS = 10_000;
 
-/** Commits intent.top into intent.base under the running VM. Returns when the observed chain does not hold top any more. */
+/** Which layer of which disk goes into which. */
+export interface MergeStep {
+  readonly target: string;
+  readonly path: string;
+  readonly into: string;
+}
+
+/** Commits intent.path into intent.into under the running VM. Returns when the observed chain does not hold the layer any more. */
 export async function commitLive(
   ports: CommandPorts,
   context: StepContext,
   domain: ObservedDomain,
-  intent: MergeIntent,
+  intent: MergeStep,
 ): Promise<void> {
   const { uuid } = domain;
-  const active = chainPaths(diskOf(domain, intent.target))[0] === intent.top;
+  const active = chainPaths(diskOf(domain, intent.target))[0] === intent.path;
   if ((await ports.hypervisor.blockJob(uuid, intent.target)) === undefined) {
-    await ports.hypervisor.startCommit(uuid, intent.target, { top: intent.top, base: intent.base, active });
+    await ports.hypervisor.startCommit(uuid, intent.target, { top: intent.path, base: intent.into, active });
   }
-  const allocated = diskOf(domain, intent.target).layers.find((layer) => layer.path === intent.top)?.allocatedBytes ?? 0n;
+  const allocated = diskOf(domain, intent.target).layers.find((layer) => layer.path === intent.path)?.allocatedBytes ?? 0n;
   for (;;) {
     const job = await ports.hypervisor.blockJob(uuid, intent.target);
     if (job === undefined) break;
@@ -46,21 +52,21 @@ export async function commitLive(
     await ports.clock.sleep(POLL_MS);
   }
   const after = chainPaths(diskOf(await observeExisting(ports, uuid, context.log), intent.target));
-  if (after.includes(intent.top) || !after.includes(intent.base)) {
+  if (after.includes(intent.path) || !after.includes(intent.into)) {
     throw new HoldfastError(
       'TOOL_FAILED',
-      `The block commit of ${intent.top} ended, but the layer is still in the chain of ${intent.target}.`,
+      `The block commit of ${intent.path} ended, but the layer is still in the chain of ${intent.target}.`,
       {
         vmId: uuid,
         target: intent.target,
-        path: intent.top,
+        path: intent.path,
       },
     );
   }
-  await syncMerged(ports, after, intent.base);
+  await syncMerged(ports, after, intent.into);
 }
 
-async function pivotSuspended(ports: CommandPorts, domain: ObservedDomain, intent: MergeIntent): Promise<void> {
+async function pivotSuspended(ports: CommandPorts, domain: ObservedDomain, intent: MergeStep): Promise<void> {
   const { uuid } = domain;
   // A guest that somebody else paused is not ours to resume.
   const suspend = domain.state === 'running';
@@ -76,7 +82,7 @@ async function pivotSuspended(ports: CommandPorts, domain: ObservedDomain, inten
       if (job === undefined || ports.clock.now() > until) {
         throw new HoldfastError(
           'TOOL_FAILED',
-          `The block commit of ${intent.top} did not become ready while the guest was suspended.`,
+          `The block commit of ${intent.path} did not become ready while the guest was suspended.`,
           {
             vmId: uuid,
             target: intent.target,

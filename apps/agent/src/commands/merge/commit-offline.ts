@@ -1,27 +1,30 @@
 /**
- * One commit of a stopped VM's layer by qemu-img, under the image lock. Owns the order: commit (top keeps its content) →
- * fsync of base → the child's header, or the persistent definition, is pointed at base → chain seen.
- * A start of the VM in between is refused for the active layer, and harmless: the content of top stays until the chain has
+ * One commit by qemu-img, under the image lock: of a stopped VM's layer, or of one beside the chain of a VM that may run.
+ * Owns the order: commit (the layer keeps its content) → fsync of what received it → in the active chain: the child's header,
+ * or the persistent definition, is pointed at it → chain seen.
+ * A start of the VM in between is refused for the active layer, and harmless: the layer's content stays until the chain has
  * been seen without it.
  */
+import { chainOf } from '@holdfast/shared/chain/layer-tree.js';
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { replaceDiskSources, stripBackingStore } from '../../hypervisor/domain-xml.js';
 import type { StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import { chainPaths, diskOf, observeExisting } from '../shared/observe-settled.js';
-import { syncMerged } from './commit-live.js';
-import type { MergeIntent } from './merge-deltas.js';
+import { syncMerged, type MergeStep } from './commit-live.js';
+import type { VolumeTree } from './observe-tree.js';
 
-/** Commits intent.top into intent.base of a stopped VM. Returns when the observed chain does not hold top any more. */
+/** Commits step.path into step.into. Returns when the observed chain does not hold the layer (any more). */
 export function commitOffline(
   ports: CommandPorts,
   context: StepContext,
   domain: ObservedDomain,
-  intent: MergeIntent,
+  seen: VolumeTree,
+  step: MergeStep,
 ): Promise<void> {
-  const commit = (): Promise<void> => commitNow(ports, context, domain, intent);
-  if (chainPaths(diskOf(domain, intent.target))[0] !== intent.top) return commit();
+  const commit = (): Promise<void> => commitNow(ports, context, domain, seen, step);
+  if (step.path !== seen.tree.active) return commit();
   const wish = {
     vmUuid: domain.uuid,
     vmName: domain.name,
@@ -31,39 +34,44 @@ export function commitOffline(
   return ports.starts.whileSwitching(wish, commit);
 }
 
-async function commitNow(ports: CommandPorts, context: StepContext, domain: ObservedDomain, intent: MergeIntent): Promise<void> {
-  const disk = diskOf(domain, intent.target);
-  const chain = chainPaths(disk);
-  const base = disk.layers.find((layer) => layer.path === intent.base);
-  if (base === undefined) throw new HoldfastError('BUG', `Layer ${intent.base} is not in the chain that was just checked.`);
-  const top = disk.layers.find((layer) => layer.path === intent.top);
-  await ports.images.commit(intent.top, intent.base, {
+async function commitNow(
+  ports: CommandPorts,
+  context: StepContext,
+  domain: ObservedDomain,
+  { tree, formats }: VolumeTree,
+  { target, path, into }: MergeStep,
+): Promise<void> {
+  const format = formats.get(into);
+  if (format === undefined) throw new HoldfastError('BUG', `Layer ${into} is not among those that were just checked.`);
+  const size = (await ports.files.stat(path))?.allocatedBytes ?? 0n;
+  await ports.images.commit(path, into, {
     onProgress: (share) =>
       context.progress({
         key: '',
-        target: intent.target,
+        target,
         phase: 'merge',
-        doneBytes: BigInt(Math.round(share * Number(top?.allocatedBytes ?? 0n))),
-        totalBytes: top?.allocatedBytes ?? 0n,
+        doneBytes: BigInt(Math.round(share * Number(size))),
+        totalBytes: size,
       }),
   });
-  await ports.files.sync(intent.base);
-  const child = chain[chain.indexOf(intent.top) - 1];
+  await ports.files.sync(into);
+  const chain = chainOf(tree, tree.active);
+  const place = chain.indexOf(path);
+  if (place === -1) return;
+  const child = chain[place - 1];
   if (child !== undefined) {
-    await ports.images.repoint(child, { name: intent.base, format: base.format });
+    await ports.images.repoint(child, { name: into, format });
   } else {
     const xml = await ports.hypervisor.domainXml(domain.uuid, 'persistent');
-    await ports.hypervisor.define(
-      stripBackingStore(replaceDiskSources(xml, [{ target: intent.target, path: intent.base, format: base.format }])),
-    );
+    await ports.hypervisor.define(stripBackingStore(replaceDiskSources(xml, [{ target, path: into, format }])));
   }
-  const after = chainPaths(diskOf(await observeExisting(ports, domain.uuid, context.log), intent.target));
-  if (after.includes(intent.top)) {
-    throw new HoldfastError('TOOL_FAILED', `${intent.top} was committed, but is still in the chain of ${intent.target}.`, {
+  const after = chainPaths(diskOf(await observeExisting(ports, domain.uuid, context.log), target));
+  if (after.includes(path)) {
+    throw new HoldfastError('TOOL_FAILED', `${path} was committed, but is still in the chain of ${target}.`, {
       vmId: domain.uuid,
-      target: intent.target,
-      path: intent.top,
+      target,
+      path,
     });
   }
-  await syncMerged(ports, after, intent.base);
+  await syncMerged(ports, after, into);
 }

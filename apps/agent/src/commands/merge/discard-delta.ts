@@ -1,14 +1,15 @@
 /**
- * Deleting a delta of ours that is out of every chain. Owns the proof before the deletion: no chain and no definition of a
- * domain of this host names the file, and no process holds its lock.
+ * Deleting a layer of ours that is out of every chain. Owns the proof before the deletion: no chain and no definition of a
+ * domain of this host names the file, no snapshot (ours or libvirt's own) leads to it, and no process holds its lock.
  */
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import type { PinnedLayer } from '../requests.js';
-import { chainPaths, observeExisting } from '../shared/observe-settled.js';
+import { demandUnused } from '../shared/demand-unused.js';
+import { observeExisting } from '../shared/observe-settled.js';
 
-/** `pins`: of the VM's snapshots, all that there are. FILE_IN_USE, IMAGE_LOCKED; a file that is gone already is fine. */
+/** `pins`: of the VM's snapshots, as they are now. FILE_IN_USE, IMAGE_LOCKED; a file that is gone already is fine. */
 export async function discardDelta(
   ports: CommandPorts,
   context: StepContext,
@@ -18,12 +19,7 @@ export async function discardDelta(
 ): Promise<null> {
   if ((await ports.files.stat(path)) === undefined) return null;
   const domain = await observeExisting(ports, vmUuid, context.log);
-  const used =
-    domain.disks.some((disk) => chainPaths(disk).includes(path) || disk.definedPath === path) ||
-    pins.some((pin) => pin.path === path);
-  if (used || (await ports.hypervisor.pathsInUseByOthers(vmUuid)).has(path)) {
-    throw new HoldfastError('FILE_IN_USE', `${path} is in the chain of a VM, so it is not deleted.`, { path, vmId: vmUuid });
-  }
+  await demandUnused(ports, vmUuid, domain, path, pins);
   if (await isHeld(ports, vmUuid, path, domain.state !== 'shut-off')) {
     throw new HoldfastError('IMAGE_LOCKED', `${path} is locked by a running process, so it is not deleted.`, {
       path,

@@ -1,82 +1,96 @@
 /**
- * Merging our deltas of one disk down on primary. Owns the order, for each delta, bottom-most first:
- *   observe the chain → commit (block commit of a running VM, qemu-img commit of a stopped one) → fsync of the layer that
- *   received it and of its child → observe again: the delta is out of the chain → only then its file is deleted.
- * The chain is observed before and after every step; a block job is finished when the chain says so, never when it is gone.
+ * Taking layers of ours out of one volume on primary. Owns the order, for each layer that goes, as planned:
+ *   observe the tree → commit (block commit of a running VM's chain, else qemu-img commit) → fsync of the layer that
+ *   received it and of its child → observe again: the layer is out of the chain → each other layer that lies on it is
+ *   repointed, fsynced, looked at → only then its file is deleted, when nothing that is used leads to it.
+ * A dead end is only deleted. The tree is observed before and after every step; a block job is finished when the chain says
+ * so, never when it is gone.
  */
+import { chainOf } from '@holdfast/shared/chain/layer-tree.js';
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
-import { planMerge, type MergeStep } from '@holdfast/shared/chain/plan-merge.js';
+import { fateOf, type Removal } from '@holdfast/shared/chain/plan-chain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import type { ChainChanges, MergeVolume } from '../requests.js';
-import { chainPaths, diskOf, observeExisting } from '../shared/observe-settled.js';
-import { mergeSubject, NO_CHANGES, recordedChanges } from './chain-changes.js';
+import { observeExisting } from '../shared/observe-settled.js';
+import { mergeSubject, NO_CHANGES, pinsAfter, recordedChanges } from './chain-changes.js';
 import { commitLive } from './commit-live.js';
 import { commitOffline } from './commit-offline.js';
 import { discardDelta } from './discard-delta.js';
 import { forgetBackingStore } from './forget-backing-store.js';
+import { observeTree, type VolumeTree } from './observe-tree.js';
+import { planOf } from './plan-of.js';
+import { repointBranch } from './repoint-branch.js';
 
 const ATTEMPTS = 5;
 const RETRY_MS = 1_000;
 
-/** One merge, as the journal keeps it. */
-export type MergeIntent = {
+/** One layer that goes, as the journal keeps it. */
+export type MergeIntent = Removal & {
   readonly target: string;
-  readonly top: string;
-  readonly base: string;
   /** The QEMU process that had the chain open when the merge was planned; absent: stopped. */
   readonly runId?: string;
-  /** Our snapshots whose content is in `top` before, and in `base` after it. */
-  readonly pins: readonly string[];
 };
-
-/** The plan of one disk: what of `deltaPaths` is in its chain, bottom first. Pure over the observation. */
-export function planOf(domain: ObservedDomain, wish: MergeVolume): readonly MergeStep[] {
-  return planMerge({
-    ...(wish.templatePath === undefined ? {} : { templatePath: wish.templatePath }),
-    layers: diskOf(domain, wish.target).layers,
-    mergePaths: new Set(wish.deltaPaths),
-    running: domain.state !== 'shut-off',
-  }).steps;
-}
+type Merge = Extract<MergeIntent, { kind: 'merge' }>;
 
 /**
- * Merges the given deltas of one disk and deletes their files. `prefix` keeps step names apart when an operation merges
- * in its forward and in its undo part. Returns what is different now. Throws when the chain is not what it must be; everything already merged stays merged.
+ * merged: `into` shows what the layer showed. unproven: the layer is out of the chain, but nothing shows that all of it was
+ * merged. kept: a snapshot or a layer that came up since the plan needs it.
+ */
+type MergeEnd = 'merged' | 'unproven' | 'kept';
+
+/**
+ * Takes what may go of `volume.deltaPaths` out of the volume and deletes it. `prefix` keeps step names apart when an
+ * operation merges in its forward and in its undo part. Returns what is different now: a path that is not among the removed
+ * ones stayed, which is no error. Throws when the tree is not what it must be; everything already done stays done.
  */
 export async function mergeDeltas(
   ports: CommandPorts,
   context: StepContext,
   vmUuid: string,
-  wish: MergeVolume,
+  volume: MergeVolume,
   prefix: '' | 'undo-',
 ): Promise<ChainChanges> {
-  const { target, deltaPaths } = wish;
+  const { target, deltaPaths } = volume;
   if (deltaPaths.length === 0) return NO_CHANGES;
   const plan = await context.step(`${prefix}plan-merge`, target, { deltaPaths }, async () => {
     const domain = await observeExisting(ports, vmUuid, context.log);
-    return planOf(domain, wish).map((step): MergeIntent => ({
+    const { removals, staying } = await planOf(ports, domain, volume, context.log);
+    for (const [path, because] of staying) context.log.info('a layer stays', { vm: vmUuid, target, path, because });
+    return removals.map((removal): MergeIntent => ({
+      ...removal,
       target,
-      top: step.top,
-      base: step.base,
-      pins: wish.pins.filter((pin) => pin.path === step.top).map((pin) => pin.snapshotId),
       ...(domain.runId === undefined ? {} : { runId: domain.runId }),
     }));
   });
-  for (const [index, merge] of plan.entries()) {
+  for (const [index, removal] of plan.entries()) {
     const subject = mergeSubject(target, index);
-    const { discard } = await context.step(`${prefix}merge`, subject, merge, (intent, { repeated }) =>
-      mergeOne(ports, context, vmUuid, intent, repeated),
+    if (removal.kind === 'merge') {
+      const pins = pinsAfter(volume, recordedChanges(context, target, prefix));
+      const { end } = await context.step(`${prefix}merge`, subject, removal, async (intent, { repeated }) => ({
+        end: await mergeOne(ports, context, vmUuid, { ...volume, pins }, intent as Merge, repeated),
+      }));
+      if (end !== 'merged') {
+        // What was planned on top of it does not hold any more; the next operation plans again.
+        context.warn(
+          end === 'kept'
+            ? `${removal.path} of ${target} stays: it is needed since a moment ago.`
+            : `${removal.path} was left: it is out of the chain of ${target}, but whether all of it was merged cannot be proven.`,
+        );
+        break;
+      }
+      for (const [branch, child] of removal.branches.entries()) {
+        const step = { child, from: removal.path, to: removal.into, target };
+        await context.step(`${prefix}repoint`, `${subject}.${branch + 1}`, step, (intent) =>
+          repointBranch(ports, context, vmUuid, volume, intent),
+        );
+      }
+    }
+    const pins = pinsAfter(volume, recordedChanges(context, target, prefix), removal);
+    await context.step(`${prefix}discard`, subject, { path: removal.path }, ({ path }) =>
+      discardDelta(ports, context, vmUuid, path, pins),
     );
-    if (discard)
-      await context.step(`${prefix}discard`, subject, { path: merge.top }, ({ path }) =>
-        discardDelta(ports, context, vmUuid, path, []),
-      );
-    else
-      context.warn(
-        `${merge.top} was left: it is out of the chain of ${target}, but whether all of it was merged cannot be proven.`,
-      );
   }
   return recordedChanges(context, target, prefix);
 }
@@ -85,26 +99,30 @@ async function mergeOne(
   ports: CommandPorts,
   context: StepContext,
   vmUuid: string,
-  intent: MergeIntent,
+  volume: MergeVolume,
+  intent: Merge,
   repeated: boolean,
-): Promise<{ discard: boolean }> {
+): Promise<MergeEnd> {
   for (let attempt = 1; ; attempt += 1) {
     const domain = await observeExisting(ports, vmUuid, context.log);
-    const chain = chainPaths(diskOf(domain, intent.target));
-    const index = chain.indexOf(intent.top);
-    if (index === -1) {
-      if (!chain.includes(intent.base)) throw unexplained(domain, intent, chain);
-      if (attempt === 1 && !repeated) throw unexplained(domain, intent, chain);
+    const seen = await observeTree(ports, domain, volume);
+    const chain = chainOf(seen.tree, seen.tree.active);
+    const inChain = chain.includes(intent.path);
+    if (!inChain && intent.place !== 'branch') {
+      if (!chain.includes(intent.into) || (attempt === 1 && !repeated)) throw unexplained(domain, intent, chain);
       if (domain.persistent) await forgetBackingStore(ports, vmUuid, intent.target);
-      return { discard: await isProvenMerged(ports, domain, intent) };
+      return (await isProvenMerged(ports, domain, seen, intent)) ? 'merged' : 'unproven';
     }
-    if (chain[index + 1] !== intent.base) throw unexplained(domain, intent, chain);
+    if (seen.tree.parents.get(intent.path) !== intent.into) throw unexplained(domain, intent, chainOf(seen.tree, intent.path));
+    if (!intent.commit) return 'merged';
+    const fate = fateOf({ tree: seen.tree, untouchable: seen.template }, intent.path);
+    if (fate.kind !== 'merge') return 'kept';
     try {
       if (domain.persistent) await forgetBackingStore(ports, vmUuid, intent.target);
-      if (domain.state === 'shut-off') await commitOffline(ports, context, domain, intent);
-      else await commitLive(ports, context, domain, intent);
+      if (inChain && domain.state !== 'shut-off') await commitLive(ports, context, domain, intent);
+      else await commitOffline(ports, context, domain, seen, intent);
       if (domain.persistent) await forgetBackingStore(ports, vmUuid, intent.target);
-      return { discard: true };
+      return 'merged';
     } catch (thrown) {
       // Whatever happened, the chain tells at the next look: a shutdown, a start or a death may have come between.
       const error = HoldfastError.from(thrown);
@@ -122,23 +140,24 @@ async function mergeOne(
 }
 
 /**
- * The delta is out of the chain, and this life of the agent did not see how. Merged by our commit, or was the VM pointed
- * at the layer below by somebody? The same QEMU process as before cannot have dropped it otherwise; of a stopped VM the
- * contents are compared. When neither proves it, the file stays.
+ * The layer is out of the chain, and this life of the agent did not see how. Merged by our commit, or was the VM pointed
+ * at the layer below by somebody? The same QEMU process as before cannot have dropped it otherwise; else the contents are
+ * compared, unless a running guest writes to the layer below. When neither proves it, the file stays.
  */
-async function isProvenMerged(ports: CommandPorts, domain: ObservedDomain, intent: MergeIntent): Promise<boolean> {
-  if (domain.state !== 'shut-off') return domain.runId !== undefined && domain.runId === intent.runId;
-  if ((await ports.files.stat(intent.top)) === undefined) return true;
-  const base = diskOf(domain, intent.target).layers.find((layer) => layer.path === intent.base);
-  return (
-    base !== undefined && ports.images.equal({ path: intent.top, format: 'qcow2' }, { path: base.path, format: base.format })
-  );
+async function isProvenMerged(ports: CommandPorts, domain: ObservedDomain, seen: VolumeTree, intent: Merge): Promise<boolean> {
+  const { path, into } = intent;
+  if (domain.runId !== undefined && domain.runId === intent.runId) return true;
+  const format = seen.formats.get(into);
+  if (format === undefined || (domain.state !== 'shut-off' && into === seen.tree.active)) return false;
+  // Gone by other hands: nothing can be compared, and nothing may need it.
+  if ((await ports.files.stat(path)) === undefined) return intent.branches.length === 0 && intent.pins.length === 0;
+  return ports.images.equal({ path, format: 'qcow2' }, { path: into, format });
 }
 
-function unexplained(domain: ObservedDomain, intent: MergeIntent, chain: readonly string[]): HoldfastError {
+function unexplained(domain: ObservedDomain, intent: Merge, chain: readonly string[]): HoldfastError {
   return new HoldfastError(
     'CHAIN_UNEXPLAINED',
-    `Disk ${intent.target} of VM ${domain.name} uses ${chain.join(' → ')}; expected ${intent.top} directly over ${intent.base}. Nothing was merged.`,
-    { vmId: domain.uuid, target: intent.target, path: intent.top },
+    `Disk ${intent.target} of VM ${domain.name} has ${chain.join(' → ')}; expected ${intent.path} directly over ${intent.into}. Nothing was merged.`,
+    { vmId: domain.uuid, target: intent.target, path: intent.path },
   );
 }

@@ -1,13 +1,14 @@
 /**
  * ReleaseFiles: deletes files that a restore left behind. Owns the proof before each deletion: no domain of this host has
- * the file in a chain or a definition, and nobody holds its lock. A file that is gone already counts as released.
+ * the file in a chain or a definition, no snapshot of libvirt leads to it, and nobody holds its lock. A file that is gone already counts as released.
  */
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Command, Outcome, StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import type { ReleaseFilesRequest, ReleaseFilesResult } from '../requests.js';
 import { bigintJson } from '../shared/bigint-json.js';
-import { chainPaths, observeSettled } from '../shared/observe-settled.js';
+import { demandUnused } from '../shared/demand-unused.js';
+import { observeSettled } from '../shared/observe-settled.js';
 
 export function releaseFilesCommand(ports: CommandPorts): Command<ReleaseFilesRequest, ReleaseFilesResult> {
   return {
@@ -34,15 +35,7 @@ async function run(
       const facts = await ports.files.stat(path);
       if (facts === undefined) return '0';
       const domain = await observeSettled(ports, vmUuid, context.log);
-      const others = await ports.hypervisor.pathsInUseByOthers(vmUuid);
-      const own = new Set(domain?.disks.flatMap((disk) => [...chainPaths(disk), disk.definedPath ?? '']) ?? []);
-      if (own.has(path) || others.has(path)) {
-        throw new HoldfastError(
-          'FILE_IN_USE',
-          `${path} is used by ${own.has(path) ? `VM ${request.header.vmName}` : 'another VM'}, so it stays.`,
-          { path, vmId: vmUuid },
-        );
-      }
+      await demandUnused(ports, vmUuid, domain, path, []);
       const locked =
         (await ports.images.isLocked(path, 'qcow2').catch(() => false)) ||
         (await ports.images.isLocked(path, 'raw').catch(() => false));

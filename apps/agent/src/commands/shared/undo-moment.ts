@@ -26,17 +26,22 @@ export async function undoMoment(
     const domain = await observeSettled(ports, vmUuid, context.log);
     // Migrated away or undefined in the middle: its chain is not ours to touch here.
     if (domain === undefined) return { vmOutcome: 'MergePending' };
+    const staying: string[] = [];
     for (const disk of disks) {
       const inChain = chainPaths(diskOf(domain, disk.target)).includes(disk.newPath);
       if (inChain || context.recorded('undo-plan-merge', disk.target) !== undefined) {
-        await mergeDeltas(ports, context, vmUuid, { ...disk, deltaPaths: [disk.newPath] }, 'undo-');
+        const { removedPaths } = await mergeDeltas(ports, context, vmUuid, { ...disk, deltaPaths: [disk.newPath] }, 'undo-');
+        // Somebody took a snapshot on it meanwhile: it belongs to the disk until that snapshot is gone.
+        if (!removedPaths.includes(disk.newPath)) staying.push(disk.newPath);
       } else {
         await context.step('undo-remove-delta', disk.target, { path: disk.newPath }, ({ path }) =>
           discardDelta(ports, context, vmUuid, path, disk.pins),
         );
       }
     }
-    return { vmOutcome: 'AsBefore' };
+    if (staying.length === 0) return { vmOutcome: 'AsBefore' };
+    context.warn(`What was put on the disks is needed by now and stays: ${staying.join(', ')}.`);
+    return { vmOutcome: 'MergePending' };
   } catch (thrown) {
     const error = HoldfastError.from(thrown);
     if (error.code === 'CHAIN_UNEXPLAINED') return { vmOutcome: 'Unexplained', error: error.toData() };

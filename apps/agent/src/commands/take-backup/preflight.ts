@@ -5,6 +5,7 @@
 import type { ImageFormat, ObservedDisk, ObservedDomain, ObservedLayer } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { formatBytes } from '@holdfast/shared/units/bytes.js';
+import { layersNeeded, snapshotLost } from '../merge/observe-tree.js';
 import type { CommandPorts } from '../ports.js';
 import type { TakeBackupRequest, TakeBackupVolume } from '../requests.js';
 import { decideFreeze } from '../shared/decide-freeze.js';
@@ -59,6 +60,7 @@ export async function preflight(
   }
   checkDisks(request, domain);
   const volumes = request.volumes.map((volume) => planVolume(request, volume, domain));
+  await checkLayers(ports, request, domain, volumes);
   await checkPaths(ports, request, volumes, usedByOthers);
   await checkPrimarySpace(ports, request);
   const nvram = await lookAtNvram(ports, domain);
@@ -101,11 +103,6 @@ function planVolume(request: TakeBackupRequest, volume: TakeBackupVolume, domain
       `Disk ${volume.target} of VM ${domain.name} now uses ${active?.path ?? 'no file'}, not ${volume.activePath}.`,
     );
   }
-  const missing = volume.mergeDeltaPaths.find(
-    (path) => path !== volume.newDeltaPath && !disk.layers.some((layer) => layer.path === path),
-  );
-  if (missing !== undefined)
-    throw outdated(domain, volume.target, `Delta ${missing} is not in the chain of disk ${volume.target} any more.`);
   const copied = layersToCopy(request, volume, disk, domain);
   return {
     key: volume.key,
@@ -116,6 +113,26 @@ function planVolume(request: TakeBackupRequest, volume: TakeBackupVolume, domain
     virtualSizeBytes: disk.virtualSizeBytes,
     estimateBytes: (copied ?? disk.layers).reduce((sum, layer) => sum + layer.allocatedBytes, 0n),
   };
+}
+
+/** Every layer of ours is in the chain of its disk, or under a VM snapshot beside it; every snapshot has its layer. */
+async function checkLayers(
+  ports: CommandPorts,
+  request: TakeBackupRequest,
+  domain: ObservedDomain,
+  volumes: readonly PlannedVolume[],
+): Promise<void> {
+  for (const [index, volume] of request.volumes.entries()) {
+    const chain = volumes[index]?.before.map((layer) => layer.path) ?? [];
+    const kept = volume.pins.length === 0 ? new Set<string>() : await layersNeeded(ports, domain, volume.pins);
+    const lost = volume.pins.find((pin) => !kept.has(pin.path));
+    if (lost !== undefined) throw snapshotLost(domain, volume.target, lost);
+    const missing = volume.mergeDeltaPaths.find(
+      (path) => path !== volume.newDeltaPath && !chain.includes(path) && !kept.has(path),
+    );
+    if (missing !== undefined)
+      throw outdated(domain, volume.target, `Delta ${missing} is not in the chain of disk ${volume.target} any more.`);
+  }
 }
 
 /** Top first, down to and with the parent's delta; undefined when the volume is copied in full. */
@@ -165,7 +182,8 @@ async function checkPaths(
     // A merge writes into the layer below each merged one: no other VM may have either in its chain.
     const before = volumes[index]?.before.map((layer) => layer.path) ?? [];
     for (const path of volume.mergeDeltaPaths) {
-      const below = path === volume.newDeltaPath ? before[0] : before[before.indexOf(path) + 1];
+      const place = before.indexOf(path);
+      const below = path === volume.newDeltaPath ? before[0] : place === -1 ? undefined : before[place + 1];
       const shared = [path, below].find((candidate) => candidate !== undefined && usedByOthers.has(candidate));
       if (shared !== undefined) {
         throw new HoldfastError(
