@@ -6,6 +6,7 @@ import { BackupsModule } from './backups/backups.module.js';
 import { CertificatesModule } from './certificates/certificates.module.js';
 import { ConfigModule } from './config/config.module.js';
 import type { ManagerConfig } from './config/manager-config.js';
+import { DeletionsModule } from './deletions/deletions.module.js';
 import { EventsModule } from './events/events.module.js';
 import { GatewayModule } from './gateway/gateway.module.js';
 import { InventoryModule } from './inventory/inventory.module.js';
@@ -23,6 +24,7 @@ import { VmsModule } from './vms/vms.module.js';
 const SERVICES = [
   AccountsModule,
   BackupsModule,
+  DeletionsModule,
   InventoryModule,
   OfferingsModule,
   OperationsModule,

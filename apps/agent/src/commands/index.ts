@@ -4,6 +4,8 @@ import type { CommandPorts } from './ports.js';
 import type {
   CleanupBackupErrorRequest,
   CleanupBackupErrorResult,
+  DeleteBackupsRequest,
+  DeleteBackupsResult,
   DeleteVmSnapshotsRequest,
   DeleteVmSnapshotsResult,
   CompactChainRequest,
@@ -20,6 +22,7 @@ import type {
   TakeVmSnapshotResult,
 } from './requests.js';
 import { cleanupBackupErrorCommand } from './cleanup-backup-error/cleanup-backup-error.js';
+import { deleteBackupsCommand } from './delete-backups/delete-backups.js';
 import { deleteVmSnapshotsCommand } from './delete-vm-snapshots/delete-vm-snapshots.js';
 import { compactChainCommand } from './compact-chain/compact-chain.js';
 import { releaseFilesCommand } from './release-files/release-files.js';
@@ -33,6 +36,7 @@ export interface Commands {
   readonly RestoreBackup: Command<RestoreBackupRequest, RestoreBackupResult>;
   readonly CleanupBackupError: Command<CleanupBackupErrorRequest, CleanupBackupErrorResult>;
   readonly ReleaseFiles: Command<ReleaseFilesRequest, ReleaseFilesResult>;
+  readonly DeleteBackups: Command<DeleteBackupsRequest, DeleteBackupsResult>;
   readonly TakeVmSnapshot: Command<TakeVmSnapshotRequest, TakeVmSnapshotResult>;
   readonly RevertVmSnapshot: Command<RevertVmSnapshotRequest, RevertVmSnapshotResult>;
   readonly DeleteVmSnapshots: Command<DeleteVmSnapshotsRequest, DeleteVmSnapshotsResult>;
@@ -46,6 +50,7 @@ export function createCommands(ports: CommandPorts): Commands {
     RestoreBackup: restoreBackupCommand(ports),
     CleanupBackupError: cleanupBackupErrorCommand(ports),
     ReleaseFiles: releaseFilesCommand(ports),
+    DeleteBackups: deleteBackupsCommand(ports),
     TakeVmSnapshot: takeVmSnapshotCommand(ports),
     RevertVmSnapshot: revertVmSnapshotCommand(ports),
     DeleteVmSnapshots: deleteVmSnapshotsCommand(ports),

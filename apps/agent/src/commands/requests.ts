@@ -231,3 +231,22 @@ export interface CompactChainResult {
   /** Allocated bytes on storage that are free again. */
   readonly freedBytes: bigint;
 }
+
+export interface DeleteBackupsRequest {
+  readonly header: CommandHeader;
+  readonly deletions: readonly {
+    readonly storage: StorageSpec;
+    /** Newest first. One that is gone already counts as deleted. */
+    readonly backupIds: readonly string[];
+  }[];
+  /** Deltas on primary of a head that is deleted. */
+  readonly volumes: readonly MergeVolume[];
+}
+
+export interface DeleteBackupsResult {
+  /** Their files are gone. */
+  readonly expungedBackupIds: readonly string[];
+  /** Bytes that were really allocated by what this operation deleted. */
+  readonly freedBytes: bigint;
+  readonly changes: ChainChanges;
+}

@@ -14,6 +14,7 @@ export type OperationKindName =
   | 'RestoreBackup'
   | 'CleanupBackupError'
   | 'ReleaseFiles'
+  | 'DeleteBackups'
   | 'TakeVmSnapshot'
   | 'RevertVmSnapshot'
   | 'DeleteVmSnapshots'

@@ -77,6 +77,7 @@ export function hostAgentService(options: ServiceOptions): HostAgentServer {
     restoreBackup: unary((request) => accept('RestoreBackup', requests.restoreBackupRequest(request))),
     cleanupBackupError: unary((request) => accept('CleanupBackupError', requests.cleanupBackupErrorRequest(request))),
     releaseFiles: unary((request) => accept('ReleaseFiles', requests.releaseFilesRequest(request))),
+    deleteBackups: unary((request) => accept('DeleteBackups', requests.deleteBackupsRequest(request))),
     takeVmSnapshot: unary((request) => accept('TakeVmSnapshot', requests.takeVmSnapshotRequest(request))),
     revertVmSnapshot: unary((request) => accept('RevertVmSnapshot', requests.revertVmSnapshotRequest(request))),
     deleteVmSnapshots: unary((request) => accept('DeleteVmSnapshots', requests.deleteVmSnapshotsRequest(request))),

@@ -19,6 +19,7 @@ const KINDS: Record<OperationKindName, OperationKind> = {
   RestoreBackup: OperationKind.OPERATION_KIND_RESTORE_BACKUP,
   CleanupBackupError: OperationKind.OPERATION_KIND_CLEANUP_BACKUP_ERROR,
   ReleaseFiles: OperationKind.OPERATION_KIND_RELEASE_FILES,
+  DeleteBackups: OperationKind.OPERATION_KIND_DELETE_BACKUPS,
   TakeVmSnapshot: OperationKind.OPERATION_KIND_TAKE_VM_SNAPSHOT,
   RevertVmSnapshot: OperationKind.OPERATION_KIND_REVERT_VM_SNAPSHOT,
   DeleteVmSnapshots: OperationKind.OPERATION_KIND_DELETE_VM_SNAPSHOTS,
@@ -115,6 +116,11 @@ function wireResult(view: OperationView, codecs: ResultCodecs): Operation['resul
     }
     case 'ReleaseFiles':
       return { $case: 'releaseFiles', value: codecs.ReleaseFiles.resultCodec.decode(view.result) };
+    case 'DeleteBackups': {
+      const { expungedBackupIds, freedBytes, changes } = codecs.DeleteBackups.resultCodec.decode(view.result);
+      const value = { expungedBackupIds: [...expungedBackupIds], freedBytes, changes: wireChanges(changes) };
+      return { $case: 'deleteBackups', value };
+    }
     case 'TakeVmSnapshot': {
       const result = codecs.TakeVmSnapshot.resultCodec.decode(view.result);
       const frozenAtUnixMs = BigInt(result.frozenAtUnixMs);

@@ -9,6 +9,7 @@ import type { Storage } from '@holdfast/shared/wire/generated/holdfast/agent/v1/
 import { z } from 'zod';
 import type {
   CleanupBackupErrorRequest,
+  DeleteBackupsRequest,
   DeleteVmSnapshotsRequest,
   CompactChainRequest,
   ReleaseFilesRequest,
@@ -163,6 +164,12 @@ const compactChain = z
     message: 'must be another backup than absorbedBackupId',
   });
 
+const deleteBackups = z.object({
+  header,
+  deletions: z.array(z.object({ storage, backupIds: z.array(id).min(1, 'must name what is to be deleted') })),
+  volumes: z.array(mergeVolume),
+});
+
 export function takeBackupRequest(request: wire.TakeBackupRequest): TakeBackupRequest {
   return check(takeBackup, {
     ...request,
@@ -231,6 +238,10 @@ export function compactChainRequest(request: wire.CompactChainRequest): CompactC
     header: headerOf(request.header),
     bytesPerSecond: request.bytesPerSecond === 0n ? undefined : request.bytesPerSecond,
   });
+}
+
+export function deleteBackupsRequest(request: wire.DeleteBackupsRequest): DeleteBackupsRequest {
+  return check(deleteBackups, { ...request, header: headerOf(request.header), volumes: request.volumes.map(mergeVolumeOf) });
 }
 
 export function storageSpec(value: Storage | undefined): StorageSpec {

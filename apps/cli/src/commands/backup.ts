@@ -6,6 +6,7 @@ import { find } from '../api/resolve.js';
 import { finishCommand } from '../operations/finish-command.js';
 import { backupSummary, backupTable, backupText } from '../output/backup-text.js';
 import { printable } from '../output/text.js';
+import { addDeleteBackupCommands } from './backup-delete.js';
 import { examples, type Shell } from './command-group.js';
 
 interface CreateOptions {
@@ -16,8 +17,9 @@ interface CreateOptions {
   wait?: boolean;
 }
 
-export function addBackupCommands({ program, run }: Shell): void {
-  const backup = program.command('backup').description('Backups: take, look at, restore');
+export function addBackupCommands(shell: Shell): void {
+  const { program, run } = shell;
+  const backup = program.command('backup').description('Backups: take, look at, restore, delete');
 
   backup
     .command('create <vm>')
@@ -106,4 +108,6 @@ export function addBackupCommands({ program, run }: Shell): void {
         });
       }),
     );
+
+  addDeleteBackupCommands(backup, shell);
 }

@@ -37,6 +37,7 @@ export function backupText(backup: Backup): string {
     ['type', backup.type + (backup.isolated ? ', isolated' : '') + (backup.endOfChain ? ', end of chain' : '')],
     ['full because', backup.fullReason],
     ['parent', backup.parentId],
+    ['protected', backup.protected ? 'yes' : undefined],
     ['quiesced', quiesced(backup)],
     ['content of', backup.frozenAt && time(backup.frozenAt)],
     ['size', bytes(backup.sizeBytes)],

@@ -38,6 +38,7 @@ export function backup(n: number, changes: Partial<Record<keyof Backup, unknown>
     type: 'FULL',
     isolated: false,
     endOfChain: false,
+    protected: false,
     quiesce: 'no',
     storageId: id(900),
     storageReason: 'most free space',

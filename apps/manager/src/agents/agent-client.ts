@@ -5,6 +5,7 @@ import { HostAgentClient } from '@holdfast/shared/wire/generated/holdfast/agent/
 import type {
   CancelOperationResponse,
   CleanupBackupErrorResponse,
+  DeleteBackupsResponse,
   ForgetOperationResponse,
   GetHostInfoResponse,
   GetOperationResponse,
@@ -34,7 +35,13 @@ import type {
   SurveyedLayer,
 } from './agent-types.js';
 import type { AddressedCommand, StorageAccess } from '../persistence/agent-command.js';
-import { toCleanupRequest, toReleaseFilesRequest, toRestoreBackupRequest, toTakeBackupRequest } from './wire-commands.js';
+import {
+  toCleanupRequest,
+  toDeleteBackupsRequest,
+  toReleaseFilesRequest,
+  toRestoreBackupRequest,
+  toTakeBackupRequest,
+} from './wire-commands.js';
 import { toRemovedStray, toSurveyedEntry, toSurveyedLayer } from './wire-survey.js';
 import { toDomain, toDomainChanges, toHostInfo, toOperation } from './wire-mapping.js';
 
@@ -157,6 +164,14 @@ export class AgentClient {
           (
             await this.unary((done: Done<ReleaseFilesResponse>) =>
               this.client.releaseFiles(toReleaseFilesRequest(command.header, command.request), metadata, options, done),
+            )
+          ).operation,
+        );
+      case 'deleteBackups':
+        return toOperation(
+          (
+            await this.unary((done: Done<DeleteBackupsResponse>) =>
+              this.client.deleteBackups(toDeleteBackupsRequest(command.header, command.request), metadata, options, done),
             )
           ).operation,
         );

@@ -1,6 +1,7 @@
 /** Commands as the wire has them. */
 import type {
   CleanupBackupErrorRequest,
+  DeleteBackupsRequest,
   MergeVolume as WireMergeVolume,
   ReleaseFilesRequest,
   RestoreBackupRequest,
@@ -10,6 +11,7 @@ import { BackupType, Quiesce, type OperationHeader } from '@holdfast/shared/wire
 import type {
   CleanupBackupError,
   CommandHeader,
+  DeleteBackups,
   MergeVolume,
   ReleaseFiles,
   RestoreBackup,
@@ -58,6 +60,14 @@ export function toCleanupRequest(header: CommandHeader, command: CleanupBackupEr
 
 export function toReleaseFilesRequest(header: CommandHeader, command: ReleaseFiles): ReleaseFilesRequest {
   return { header: toHeader(header), paths: [...command.paths] };
+}
+
+export function toDeleteBackupsRequest(header: CommandHeader, command: DeleteBackups): DeleteBackupsRequest {
+  return {
+    header: toHeader(header),
+    deletions: command.deletions.map(({ storage, backupIds }) => ({ storage: { ...storage }, backupIds: [...backupIds] })),
+    volumes: command.volumes.map(toMergeVolume),
+  };
 }
 
 function toHeader(header: CommandHeader): OperationHeader {

@@ -16,6 +16,7 @@ export function backupView(row: BackupEntity, volumes: readonly BackupVolumeEnti
     ...optional('fullReason', row.fullReason),
     isolated: row.isolated,
     endOfChain: row.endOfChain,
+    protected: row.protected,
     quiesce: row.quiesce,
     ...optional('quiesced', row.quiesced),
     ...optional('frozenMs', row.frozenMs),

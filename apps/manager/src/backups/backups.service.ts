@@ -1,7 +1,7 @@
 /** Backups as callers see them: create, list, get. Planning for good happens when the operation's turn comes. */
 import { Injectable } from '@nestjs/common';
 import { DataSource, In, type EntityManager } from 'typeorm';
-import type { Backup, CreateBackup, ListBackups } from '@holdfast/shared/api/backups.js';
+import type { Backup, CreateBackup, ListBackups, UpdateBackup } from '@holdfast/shared/api/backups.js';
 import type { Page } from '@holdfast/shared/api/common.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
@@ -167,6 +167,34 @@ export class BackupsService {
     const row = await requireBackup(this.dataSource.manager, caller, backupId);
     const volumes = await this.dataSource.manager.find(BackupVolumeEntity, { where: { backupId }, order: { target: 'ASC' } });
     return backupView(row, volumes);
+  }
+
+  /** Name, description, protection. WRONG_STATE for one that is deleted or about to be. */
+  async update(caller: Caller, backupId: string, input: UpdateBackup): Promise<Backup> {
+    const { vmId } = await requireBackup(this.dataSource.manager, caller, backupId);
+    await this.dataSource.transaction(async (manager) => {
+      // A deletion plans under the same lock: what is protected first is not deleted.
+      await lockVm(manager, vmId);
+      const row = await requireBackup(manager, caller, backupId);
+      if (row.state === 'Removed' || row.state === 'DeleteFailed' || row.state === 'Expunged') {
+        throw new HoldfastError(
+          'WRONG_STATE',
+          `The backup "${row.name}" was deleted (${row.state}) and cannot be changed any more.`,
+          {
+            backupId,
+            state: row.state,
+          },
+        );
+      }
+      const changes = {
+        ...(input.name === undefined ? {} : { name: input.name }),
+        ...(input.description === undefined ? {} : { description: input.description }),
+        ...(input.protected === undefined ? {} : { protected: input.protected }),
+      };
+      if (Object.keys(changes).length > 0) await manager.update(BackupEntity, { id: backupId }, changes);
+    });
+    this.audit.changed(caller, 'backup.update', { vmId, backupId, fields: Object.keys(input).join(',') });
+    return this.get(caller, backupId);
   }
 
   /** Refuses by what is known; what is known may be old, so a refusal is looked at again before it is said. */

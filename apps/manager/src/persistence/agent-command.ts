@@ -97,11 +97,21 @@ export interface ReleaseFiles {
   readonly paths: readonly string[];
 }
 
+export interface DeleteBackups {
+  readonly deletions: readonly {
+    readonly storage: StorageAccess;
+    /** Newest first. */
+    readonly backupIds: readonly string[];
+  }[];
+  readonly volumes: readonly MergeVolume[];
+}
+
 export type AgentCommand =
   | { readonly kind: 'takeBackup'; readonly request: TakeBackup }
   | { readonly kind: 'restoreBackup'; readonly request: RestoreBackup }
   | { readonly kind: 'cleanupBackupError'; readonly request: CleanupBackupError }
-  | { readonly kind: 'releaseFiles'; readonly request: ReleaseFiles };
+  | { readonly kind: 'releaseFiles'; readonly request: ReleaseFiles }
+  | { readonly kind: 'deleteBackups'; readonly request: DeleteBackups };
 
 /** A command with everything that is sent. */
 export type AddressedCommand = AgentCommand & { readonly header: CommandHeader };

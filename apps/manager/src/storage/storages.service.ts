@@ -1,7 +1,7 @@
 /** Secondary storages: registered through a host that can reach them, refreshed now and then. */
 import { posix } from 'node:path';
 import { Injectable } from '@nestjs/common';
-import { DataSource, MoreThan } from 'typeorm';
+import { DataSource, In, MoreThan } from 'typeorm';
 import type { Page } from '@holdfast/shared/api/common.js';
 import type { CreateStorage, ListStorages, Storage, UpdateStorage } from '@holdfast/shared/api/storage.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
@@ -11,6 +11,7 @@ import type { AgentClient } from '../agents/agent-client.js';
 import { AgentsService } from '../agents/agents.service.js';
 import { AuditLog } from '../events/audit-log.js';
 import { findUpHost } from '../inventory/host-lookup.js';
+import { BackupEntity, BackupVolumeEntity } from '../persistence/entities/backup.entities.js';
 import { ZoneEntity } from '../persistence/entities/inventory.entities.js';
 import { StorageEntity } from '../persistence/entities/storage.entity.js';
 import { cursorOf, pageOf } from '../persistence/paging.js';
@@ -120,7 +121,14 @@ export class StoragesService {
     requireAdmin(caller, 'delete storages');
     const row = await this.require(storageId);
     try {
-      await this.dataSource.manager.delete(StorageEntity, { id: storageId });
+      await this.dataSource.transaction(async (manager) => {
+        // What is gone from the storage is only history, and goes with it.
+        const gone = await manager.find(BackupEntity, { select: { id: true }, where: { storageId, state: 'Expunged' } });
+        const ids = gone.map(({ id }) => id);
+        await manager.delete(BackupVolumeEntity, { backupId: In(ids) });
+        await manager.delete(BackupEntity, { id: In(ids) });
+        await manager.delete(StorageEntity, { id: storageId });
+      });
     } catch (error) {
       if (!isForeignKeyViolation(error)) throw error;
       throw new HoldfastError(

@@ -26,6 +26,15 @@ export function act(agent: FakeAgent, command: ReceivedCommand): Result {
     }
     case 'releaseFiles':
       return { $case: 'releaseFiles', value: { releasedBytes: BigInt(command.request.paths.length) } };
+    case 'deleteBackups': {
+      const merged = command.request.volumes.flatMap((volume) => volume.deltaPaths);
+      if (merged.length > 0) withoutLayers(agent, domainFor(agent, command.request.header?.vmUuid), merged);
+      const expungedBackupIds = command.request.deletions.flatMap(({ backupIds }) => backupIds);
+      return {
+        $case: 'deleteBackups',
+        value: { expungedBackupIds, freedBytes: 1n, changes: gone(merged) },
+      };
+    }
   }
 }
 

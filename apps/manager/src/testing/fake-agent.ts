@@ -39,7 +39,13 @@ export interface Script {
   /** Stays Running until {@link FakeAgent.resume}. */
   hold?: boolean;
   /** Ends like this; the chain is not touched unless `act`. */
-  end?: { state: OperationState; outcome: VmOutcome; error?: ErrorData };
+  end?: {
+    state: OperationState;
+    outcome: VmOutcome;
+    error?: ErrorData;
+    steps?: Operation['steps'];
+    result?: Operation['result'];
+  };
   /** Changes the chain even though `end` is given. */
   act?: boolean;
 }
@@ -196,12 +202,13 @@ export class FakeAgent {
     this.change(kept, {
       state: end.state,
       vmOutcome: end.outcome,
+      steps: end.steps ?? kept.operation.steps,
       finishedAtUnixMs: 2n,
       error:
         end.error === undefined
           ? undefined
           : { code: end.error.code, message: end.error.message, fields: { ...end.error.fields } },
-      result: end.state === OperationState.OPERATION_STATE_SUCCEEDED ? acted : undefined,
+      result: end.result ?? (end.state === OperationState.OPERATION_STATE_SUCCEEDED ? acted : undefined),
     });
   }
 
@@ -277,6 +284,7 @@ export class FakeAgent {
       restoreBackup: start('restoreBackup'),
       cleanupBackupError: start('cleanupBackupError'),
       releaseFiles: start('releaseFiles'),
+      deleteBackups: start('deleteBackups'),
       watchOperation: (call: ServerWritableStream<{ operationId: string }, WatchOperationResponse>): void => {
         const kept = this.operations.get(call.request.operationId);
         if (kept === undefined) {
@@ -331,6 +339,7 @@ function kindOf(command: ReceivedCommand): Operation['kind'] {
     restoreBackup: 'OPERATION_KIND_RESTORE_BACKUP',
     cleanupBackupError: 'OPERATION_KIND_CLEANUP_BACKUP_ERROR',
     releaseFiles: 'OPERATION_KIND_RELEASE_FILES',
+    deleteBackups: 'OPERATION_KIND_DELETE_BACKUPS',
   } as const;
   return names[command.kind] as Operation['kind'];
 }

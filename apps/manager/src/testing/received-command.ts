@@ -1,6 +1,7 @@
 /** A command as the agent in memory received it. */
 import type {
   CleanupBackupErrorRequest,
+  DeleteBackupsRequest,
   ReleaseFilesRequest,
   RestoreBackupRequest,
   TakeBackupRequest,
@@ -10,4 +11,5 @@ export type ReceivedCommand =
   | { readonly kind: 'takeBackup'; readonly request: TakeBackupRequest }
   | { readonly kind: 'restoreBackup'; readonly request: RestoreBackupRequest }
   | { readonly kind: 'cleanupBackupError'; readonly request: CleanupBackupErrorRequest }
-  | { readonly kind: 'releaseFiles'; readonly request: ReleaseFilesRequest };
+  | { readonly kind: 'releaseFiles'; readonly request: ReleaseFilesRequest }
+  | { readonly kind: 'deleteBackups'; readonly request: DeleteBackupsRequest };

@@ -163,7 +163,7 @@ async function reread(manager: EntityManager, vm: VmEntity): Promise<VmEntity> {
  * Of the layers of ours there are now those that snapshots or branches need, and those of disks that are detached: these
  * are merged when the disk is back. None of them is left over.
  */
-async function recordAtRest(
+export async function recordAtRest(
   manager: EntityManager,
   vmId: string,
   settled: readonly MergeVolume[],

@@ -1,6 +1,7 @@
 /** Backups and restores as the public API shows them. */
 import { z } from 'zod';
 import {
+  accountIdSchema,
   backupIdSchema,
   hostIdSchema,
   operationIdSchema,
@@ -11,6 +12,7 @@ import {
 } from '../ids/ids.js';
 import { bytesSchema } from '../units/bytes.js';
 import { descriptionSchema, errorDataSchema, nameSchema, pageQuerySchema, timeSchema } from './common.js';
+import { operationSchema } from './operations.js';
 
 export const backupStateSchema = z.enum(['Queued', 'BackingUp', 'BackedUp', 'Failed', 'Removed', 'Expunged', 'DeleteFailed']);
 export type BackupState = z.infer<typeof backupStateSchema>;
@@ -39,6 +41,7 @@ export const backupSchema = z.object({
   fullReason: z.string().optional().describe('Why it is full'),
   isolated: z.boolean(),
   endOfChain: z.boolean(),
+  protected: z.boolean().describe('Never deleted by retention; refused to everybody until it is unprotected'),
   quiesce: quiesceSchema,
   quiesced: z.boolean().optional(),
   frozenMs: z.number().int().optional().describe('How long guest file systems were frozen'),
@@ -84,3 +87,74 @@ export type RestoreBackup = z.infer<typeof restoreBackupSchema>;
 
 export const finishBackupChainSchema = z.object({ dryRun: z.boolean().default(false) });
 export type FinishBackupChain = z.infer<typeof finishBackupChainSchema>;
+
+export const updateBackupSchema = z.object({
+  name: nameSchema.optional(),
+  description: descriptionSchema.optional(),
+  protected: z.boolean().optional(),
+});
+export type UpdateBackup = z.infer<typeof updateBackupSchema>;
+
+/** How one or many are deleted. In a query "true" and "false" are meant by their words. */
+const flagSchema = z.union([z.boolean(), z.stringbool({ truthy: ['true'], falsy: ['false'] })]).default(false);
+export const deleteBackupSchema = z.object({
+  forced: flagSchema.describe('What depends on it goes with it; otherwise it is only taken from sight while others need it'),
+  dryRun: flagSchema.describe('Only the plan'),
+});
+export type DeleteBackup = z.infer<typeof deleteBackupSchema>;
+
+export const deleteBackupsSchema = z
+  .object({
+    ids: z.array(backupIdSchema).min(1).max(1000).optional().describe('These'),
+    vmId: vmIdSchema.optional().describe('Of this VM; with all'),
+    all: z.literal(true).optional().describe('All of the VM'),
+    forced: z.boolean().default(false),
+    dryRun: z.boolean().default(false),
+  })
+  .refine(
+    ({ ids, vmId, all }) =>
+      (ids === undefined) === (vmId !== undefined && all === true) && (vmId === undefined) === (all === undefined),
+    {
+      path: ['ids'],
+      message: 'give either ids, or vmId with all',
+    },
+  );
+export type DeleteBackups = z.infer<typeof deleteBackupsSchema>;
+
+const deletedBackupSchema = z.object({
+  id: backupIdSchema,
+  name: z.string(),
+  storageId: storageIdSchema,
+  sizeBytes: bytesSchema.optional(),
+});
+
+/** What deleting backups of one VM does, or would do. */
+export const deletionPlanSchema = z.object({
+  vmId: vmIdSchema,
+  vmName: z.string(),
+  removed: z.array(deletedBackupSchema).describe('Taken from sight; their files stay for the backups that need them'),
+  expunged: z
+    .array(deletedBackupSchema)
+    .describe('Their files go, in this order; also what was removed earlier and nobody needs any more'),
+  chainEnds: z.array(deletedBackupSchema).describe('Become the end of their chain'),
+  mergesOnPrimary: z.boolean().describe('The open chain ends: its deltas on primary are merged first'),
+  freedBytes: bytesSchema.describe('On storage, of those whose files go'),
+  refusals: z.array(z.object({ backupId: backupIdSchema, error: errorDataSchema })).describe('With a refusal nothing is done'),
+});
+export type DeletionPlan = z.infer<typeof deletionPlanSchema>;
+
+/** Answer to a deletion: the plan of each VM, and its operation unless it was a dry run. */
+export const deletionSchema = z.object({ plans: z.array(deletionPlanSchema), operations: z.array(operationSchema) });
+export type Deletion = z.infer<typeof deletionSchema>;
+
+export const usageQuerySchema = z.object({ vmId: vmIdSchema.optional(), storageId: storageIdSchema.optional() });
+export type UsageQuery = z.infer<typeof usageQuerySchema>;
+
+/** What the backups of an account take on storages. */
+export const usageSchema = z.object({
+  accountId: accountIdSchema.optional().describe('Absent: VMs without an owner'),
+  backups: z.number().int().describe('Those whose files exist'),
+  sizeBytes: bytesSchema.describe('Of all files that exist, those of removed backups that others need included'),
+  deletedBytes: bytesSchema.describe('The part of it that belongs to backups that were deleted and whose files are not gone yet'),
+});
+export type Usage = z.infer<typeof usageSchema>;

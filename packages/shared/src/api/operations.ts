@@ -4,7 +4,7 @@ import { backupIdSchema, hostIdSchema, operationIdSchema, vmIdSchema, vmSnapshot
 import { bytesSchema } from '../units/bytes.js';
 import { errorDataSchema, pageQuerySchema, timeSchema } from './common.js';
 
-export const operationKindSchema = z.enum(['TakeBackup', 'RestoreBackup', 'CleanupBackupError', 'ReleaseFiles']);
+export const operationKindSchema = z.enum(['TakeBackup', 'RestoreBackup', 'CleanupBackupError', 'ReleaseFiles', 'DeleteBackups']);
 export type OperationKind = z.infer<typeof operationKindSchema>;
 export const operationStateSchema = z.enum(['Queued', 'Running', 'Undoing', 'Succeeded', 'Failed', 'Cancelled']);
 export type OperationState = z.infer<typeof operationStateSchema>;
@@ -36,7 +36,7 @@ export const operationSchema = z.object({
   progress: z.array(volumeProgressSchema),
   error: errorDataSchema.optional(),
   warnings: z.array(z.string()),
-  plan: z.array(z.string()).optional().describe('CleanupBackupError: what is done, in words'),
+  plan: z.array(z.string()).optional().describe('What is done, in words: of CleanupBackupError, and of what needed no host'),
   cancelRequested: z.boolean(),
   waitingFor: z.string().optional().describe('Why it is not running yet, or who does not answer'),
   createdAt: timeSchema,

@@ -1,8 +1,9 @@
 /**
- * Removing a backup that never became one: its folder on secondary without a manifest. Owns the order: only known names,
- * files first, folder last; a foreign file in it stays, and then the folder.
+ * Removing the folder of a backup on secondary: of one that never became one, or of one that shall be no more. Owns the order:
+ * a manifest out of the way and fsync, then files (only known names), then the folder and fsync of what held it. A foreign
+ * file in it stays, and then the folder.
  */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import {
   DOMAIN_XML_FILE,
@@ -18,7 +19,7 @@ const VOLUME_FILE = /^[0-9a-f-]{36}\.qcow2$/;
 
 /**
  * Removes the folder. IN_USE when it holds a manifest: then it is a backup and is deleted as one.
- * With `unpublish`, an own manifest that nobody was told about is taken out of the way first.
+ * With `unpublish`, the manifest is taken out of the way first: from then on the backup does not exist. Repeating is harmless.
  */
 export async function discardBackupFolder(
   ports: Pick<CommandPorts, 'files'>,
@@ -29,8 +30,7 @@ export async function discardBackupFolder(
 ): Promise<void> {
   const folder = join(root, backupFolder(vmUuid, backupId));
   const names = await ports.files.list(folder);
-  if (names === undefined) return;
-  if (names.includes(MANIFEST_FILE)) {
+  if (names?.includes(MANIFEST_FILE) === true) {
     if (!options.unpublish) {
       throw new HoldfastError('IN_USE', `Backup ${backupId} is published (its manifest exists); delete it as a backup.`, {
         backupId,
@@ -47,7 +47,10 @@ export async function discardBackupFolder(
   }
   if ((await ports.files.list(folder))?.length === 0) {
     await ports.files.removeDirectory(folder);
-    const vm = join(root, vmFolder(vmUuid));
-    if ((await ports.files.list(vm))?.length === 0) await ports.files.removeDirectory(vm);
   }
+  // Also when an earlier life came just so far: what is reported as gone must not come back after a power loss.
+  const vm = join(root, vmFolder(vmUuid));
+  if ((await ports.files.list(vm))?.length === 0) await ports.files.removeDirectory(vm);
+  const held = (await ports.files.list(vm)) === undefined ? dirname(vm) : vm;
+  if ((await ports.files.list(held)) !== undefined) await ports.files.sync(held);
 }

@@ -74,6 +74,7 @@ export const OPERATION_KINDS = {
   RestoreBackup: operation.OperationKind.OPERATION_KIND_RESTORE_BACKUP,
   CleanupBackupError: operation.OperationKind.OPERATION_KIND_CLEANUP_BACKUP_ERROR,
   ReleaseFiles: operation.OperationKind.OPERATION_KIND_RELEASE_FILES,
+  DeleteBackups: operation.OperationKind.OPERATION_KIND_DELETE_BACKUPS,
 } as const satisfies Record<OperationKind, operation.OperationKind>;
 
 export const OPERATION_STATES = {

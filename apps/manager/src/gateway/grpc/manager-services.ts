@@ -2,6 +2,8 @@
 import { Injectable } from '@nestjs/common';
 import { AccountsService } from '../../accounts/accounts.service.js';
 import { BackupsService } from '../../backups/backups.service.js';
+import { DeletionsService } from '../../deletions/deletions.service.js';
+import { UsageService } from '../../deletions/usage.service.js';
 import { HostsService } from '../../inventory/hosts.service.js';
 import { JoinService } from '../../inventory/join.service.js';
 import { ZonesService } from '../../inventory/zones.service.js';
@@ -27,6 +29,8 @@ export class ManagerServices {
     readonly backups: BackupsService,
     readonly restores: RestoresService,
     readonly schedules: SchedulesService,
+    readonly deletions: DeletionsService,
+    readonly usage: UsageService,
     readonly operations: OperationsService,
     readonly settings: SettingsService,
     readonly accounts: AccountsService,

@@ -1,6 +1,6 @@
 /** What services answer, as messages of holdfast.manager.v1. Pure mapping: decides nothing. */
 import type * as api from '@holdfast/shared/api/access.js';
-import type { Backup } from '@holdfast/shared/api/backups.js';
+import type { Backup, DeletionPlan, Usage } from '@holdfast/shared/api/backups.js';
 import type { Host, SupersededFile, Vm, Volume, Zone } from '@holdfast/shared/api/inventory.js';
 import type { Offering } from '@holdfast/shared/api/offerings.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
@@ -136,6 +136,22 @@ export function scheduleMessage(one: Schedule): schedule.BackupSchedule {
 
 export function retentionVerdictMessage(one: RetentionVerdict): schedule.RetentionVerdict {
   return { ...one, frozenAt: moment(one.frozenAt) };
+}
+
+export function deletionPlanMessage(plan: DeletionPlan): backup.DeletionPlan {
+  const deleted = (one: DeletionPlan['removed'][number]): backup.DeletedBackup => ({ ...one, sizeBytes: size(one.sizeBytes) });
+  return {
+    ...plan,
+    removed: plan.removed.map(deleted),
+    expunged: plan.expunged.map(deleted),
+    chainEnds: plan.chainEnds.map(deleted),
+    freedBytes: BigInt(plan.freedBytes),
+    refusals: plan.refusals.map(({ backupId, error }) => ({ backupId, error: errorInfo(error) })),
+  };
+}
+
+export function usageMessage(usage: Usage): backup.Usage {
+  return { ...usage, sizeBytes: BigInt(usage.sizeBytes), deletedBytes: BigInt(usage.deletedBytes) };
 }
 
 export function operationMessage(one: Operation): operation.Operation {

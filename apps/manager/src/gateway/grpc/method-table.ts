@@ -3,6 +3,7 @@ import type { ManagerServices } from './manager-services.js';
 import type { MethodTable } from './method.js';
 import { accessMethods, settingMethods } from './methods/access-methods.js';
 import { backupMethods, offeringMethods, operationMethods, storageMethods } from './methods/backup-methods.js';
+import { deletionMethods } from './methods/deletion-methods.js';
 import { hostMethods, vmMethods, zoneMethods } from './methods/inventory-methods.js';
 import { scheduleMethods } from './methods/schedule-methods.js';
 
@@ -15,6 +16,7 @@ export function methodTable(services: ManagerServices): MethodTable {
     ...offeringMethods(services),
     ...backupMethods(services),
     ...scheduleMethods(services),
+    ...deletionMethods(services),
     ...operationMethods(services),
     ...settingMethods(services),
     ...accessMethods(services),

@@ -13,6 +13,8 @@ import { ConfigModule } from '../../config/config.module.js';
 import { managerConfigSchema } from '../../config/manager-config.js';
 import { EventsModule } from '../../events/events.module.js';
 import { Logger } from '../../events/logger.js';
+import { DeletionsService } from '../../deletions/deletions.service.js';
+import { UsageService } from '../../deletions/usage.service.js';
 import { HostsService } from '../../inventory/hosts.service.js';
 import { JoinService } from '../../inventory/join.service.js';
 import { ObservationRecorder } from '../../inventory/observation-recorder.js';
@@ -40,6 +42,8 @@ const services = [
   VmsService,
   BackupsService,
   RestoresService,
+  DeletionsService,
+  UsageService,
   StoragesService,
   SchedulesService,
   OperationsService,

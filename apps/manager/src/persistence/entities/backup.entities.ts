@@ -15,6 +15,8 @@ import { StorageEntity } from './storage.entity.js';
 
 @Entity('backup')
 @Index('backup_vm_idx', ['vmId', 'seq'])
+@Index('backup_delete_failed_idx', ['vmId'], { where: `state = 'DeleteFailed'` })
+@Index('backup_expunged_idx', ['expungedAt'], { where: `state = 'Expunged'` })
 export class BackupEntity {
   @PrimaryColumn('uuid') id!: string;
   /** Order of creation; lists are paged by it. */
@@ -48,6 +50,15 @@ export class BackupEntity {
   @Column('jsonb') warnings!: string[];
   /** A failed backup whose folder on storage still has to be removed. */
   @Column({ type: 'boolean', default: false }) leftoversOnStorage!: boolean;
+  /** Never deleted before it is unprotected. */
+  @Column({ type: 'boolean', default: false }) protected!: boolean;
+  /** The operation that made it Removed. */
+  @Column(nullableUuid) deleteOperationId!: string | null;
+  /** Tries of a deletion that failed, and when the next one is due; null: only when somebody asks. */
+  @Column({ type: 'integer', default: 0 }) deleteAttempts!: number;
+  @Column(nullableMoment) deleteNotBefore!: Date | null;
+  /** Since when its files are gone; the row is kept a while as history. */
+  @Column(nullableMoment) expungedAt!: Date | null;
   @Column(moment) createdAt!: Date;
   @Column(nullableMoment) finishedAt!: Date | null;
 }

@@ -110,7 +110,7 @@ export class VolumeEntity {
   @Column(nullableJson) refusal!: ErrorData | null;
 }
 
-/** `Intended`: written down before the agent acts. `Present`: published and in the chain. `Leftover`: of a failed backup, to be merged or removed. */
+/** `Intended`: written down before the agent acts. `Present`: published and in the chain. `Leftover`: of a failed or deleted backup, to be merged or removed. */
 export type DeltaState = 'Intended' | 'Present' | 'Leftover';
 
 /** A delta of ours on primary. The row goes when the delta has been merged or removed. */

@@ -8,6 +8,7 @@ import { OperationsController } from './operations.controller.js';
 import { SchedulesController, VmSchedulesController } from './schedules.controller.js';
 import { SettingsController } from './settings.controller.js';
 import { StoragesController } from './storages.controller.js';
+import { UsageController } from './usage.controller.js';
 import { VmsController } from './vms.controller.js';
 import { ZonesController } from './zones.controller.js';
 
@@ -21,6 +22,7 @@ export const CONTROLLERS = [
   BackupsController,
   VmSchedulesController,
   SchedulesController,
+  UsageController,
   OperationsController,
   SettingsController,
   AccountsController,

@@ -3,7 +3,7 @@ import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 import { z } from 'zod';
 import { accountSchema, apiKeySchema, settingSchema } from '@holdfast/shared/api/access.js';
-import { backupSchema } from '@holdfast/shared/api/backups.js';
+import { backupSchema, deletionPlanSchema, usageSchema } from '@holdfast/shared/api/backups.js';
 import { problemSchema } from '@holdfast/shared/api/common.js';
 import { hostSchema, supersededFileSchema, vmSchema, volumeSchema, zoneSchema } from '@holdfast/shared/api/inventory.js';
 import { offeringSchema } from '@holdfast/shared/api/offerings.js';
@@ -23,6 +23,8 @@ export const NAMED_SCHEMAS = {
   Backup: backupSchema,
   Schedule: scheduleSchema,
   SchedulePreview: schedulePreviewSchema,
+  DeletionPlan: deletionPlanSchema,
+  Usage: usageSchema,
   Operation: operationSchema,
   Setting: settingSchema,
   Account: accountSchema,

@@ -5433,6 +5433,20 @@ export const HostAgentService = {
       Buffer.from(ReleaseFilesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ReleaseFilesResponse => ReleaseFilesResponse.decode(value),
   },
+  /**
+   * Deletes backups from storages, newest first, each manifest before its files. Before that it merges the deltas of a head
+   * that goes. Refused (IN_USE) while a backup that stays, seen on the storage itself, needs one that shall go.
+   */
+  deleteBackups: {
+    path: "/holdfast.agent.v1.HostAgent/DeleteBackups" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteBackupsRequest): Buffer => Buffer.from(DeleteBackupsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteBackupsRequest => DeleteBackupsRequest.decode(value),
+    responseSerialize: (value: DeleteBackupsResponse): Buffer =>
+      Buffer.from(DeleteBackupsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteBackupsResponse => DeleteBackupsResponse.decode(value),
+  },
   /** One moment of the VM, or of some of its disks, kept on primary storage: each disk gets a new, empty layer. */
   takeVmSnapshot: {
     path: "/holdfast.agent.v1.HostAgent/TakeVmSnapshot" as const,
@@ -5567,6 +5581,11 @@ export interface HostAgentServer extends UntypedServiceImplementation {
   cleanupBackupError: handleUnaryCall<CleanupBackupErrorRequest, CleanupBackupErrorResponse>;
   /** Deletes files that a restore left behind, after proving that no domain and no chain uses them. */
   releaseFiles: handleUnaryCall<ReleaseFilesRequest, ReleaseFilesResponse>;
+  /**
+   * Deletes backups from storages, newest first, each manifest before its files. Before that it merges the deltas of a head
+   * that goes. Refused (IN_USE) while a backup that stays, seen on the storage itself, needs one that shall go.
+   */
+  deleteBackups: handleUnaryCall<DeleteBackupsRequest, DeleteBackupsResponse>;
   /** One moment of the VM, or of some of its disks, kept on primary storage: each disk gets a new, empty layer. */
   takeVmSnapshot: handleUnaryCall<TakeVmSnapshotRequest, TakeVmSnapshotResponse>;
   /** The stopped VM, or some of its disks, back to a snapshot, which stays. */
@@ -5754,6 +5773,25 @@ export interface HostAgentClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ReleaseFilesResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Deletes backups from storages, newest first, each manifest before its files. Before that it merges the deltas of a head
+   * that goes. Refused (IN_USE) while a backup that stays, seen on the storage itself, needs one that shall go.
+   */
+  deleteBackups(
+    request: DeleteBackupsRequest,
+    callback: (error: ServiceError | null, response: DeleteBackupsResponse) => void,
+  ): ClientUnaryCall;
+  deleteBackups(
+    request: DeleteBackupsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteBackupsResponse) => void,
+  ): ClientUnaryCall;
+  deleteBackups(
+    request: DeleteBackupsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteBackupsResponse) => void,
   ): ClientUnaryCall;
   /** One moment of the VM, or of some of its disks, kept on primary storage: each disk gets a new, empty layer. */
   takeVmSnapshot(

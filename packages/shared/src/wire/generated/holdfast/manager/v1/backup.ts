@@ -259,7 +259,11 @@ export interface Backup {
     | Date
     | undefined;
   /** The schedule that made it, which may be gone by now. */
-  scheduleId?: string | undefined;
+  scheduleId?:
+    | string
+    | undefined;
+  /** Never deleted by retention; refused to everybody until it is unprotected. */
+  protected: boolean;
 }
 
 export interface BackupVolume {
@@ -276,6 +280,47 @@ export interface BackupVolume {
   copiedInFull: boolean;
   /** Why an incremental backup holds this volume in full. */
   copiedInFullReason?: string | undefined;
+}
+
+/** What deleting backups of one VM does, or would do. */
+export interface DeletionPlan {
+  vmId: string;
+  vmName: string;
+  /** Taken from sight; their files stay for the backups that need them. */
+  removed: DeletedBackup[];
+  /** Their files go, in this order. Also what was removed earlier and nobody needs any more. */
+  expunged: DeletedBackup[];
+  /** Become the end of their chain. */
+  chainEnds: DeletedBackup[];
+  /** The open chain ends: its deltas on primary are merged first. */
+  mergesOnPrimary: boolean;
+  /** On storage, of those whose files go. */
+  freedBytes: bigint;
+  /** With a refusal nothing is done. */
+  refusals: DeletionRefusal[];
+}
+
+export interface DeletedBackup {
+  id: string;
+  name: string;
+  storageId: string;
+  sizeBytes?: bigint | undefined;
+}
+
+export interface DeletionRefusal {
+  backupId: string;
+  error?: ErrorInfo | undefined;
+}
+
+/** What the backups of an account take on storages. */
+export interface Usage {
+  /** Absent: VMs without an owner. */
+  accountId?: string | undefined;
+  backups: number;
+  /** Of all files that exist, those of removed backups that others need included. */
+  sizeBytes: bigint;
+  /** The part of it that belongs to backups that were deleted and are kept for others, or whose deletion failed so far. */
+  deletedBytes: bigint;
 }
 
 function createBaseBackup(): Backup {
@@ -305,6 +350,7 @@ function createBaseBackup(): Backup {
     createdAt: undefined,
     finishedAt: undefined,
     scheduleId: undefined,
+    protected: false,
   };
 }
 
@@ -387,6 +433,9 @@ export const Backup: MessageFns<Backup> = {
     }
     if (message.scheduleId !== undefined) {
       writer.uint32(210).string(message.scheduleId);
+    }
+    if (message.protected !== false) {
+      writer.uint32(200).bool(message.protected);
     }
     return writer;
   },
@@ -604,6 +653,14 @@ export const Backup: MessageFns<Backup> = {
             message.scheduleId = reader.string();
             continue;
           }
+          case 25: {
+            if (tag !== 200) {
+              break;
+            }
+
+            message.protected = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -703,6 +760,7 @@ export const Backup: MessageFns<Backup> = {
         : isSet(object.schedule_id)
         ? globalThis.String(object.schedule_id)
         : undefined,
+      protected: isSet(object.protected) ? globalThis.Boolean(object.protected) : false,
     };
   },
 
@@ -783,6 +841,9 @@ export const Backup: MessageFns<Backup> = {
     if (message.scheduleId !== undefined) {
       obj.scheduleId = message.scheduleId;
     }
+    if (message.protected !== false) {
+      obj.protected = message.protected;
+    }
     return obj;
   },
 
@@ -820,6 +881,7 @@ export const Backup: MessageFns<Backup> = {
     message.createdAt = object.createdAt ?? undefined;
     message.finishedAt = object.finishedAt ?? undefined;
     message.scheduleId = object.scheduleId ?? undefined;
+    message.protected = object.protected ?? false;
     return message;
   },
 };
@@ -1057,6 +1119,585 @@ export const BackupVolume: MessageFns<BackupVolume> = {
     message.digest = object.digest ?? undefined;
     message.copiedInFull = object.copiedInFull ?? false;
     message.copiedInFullReason = object.copiedInFullReason ?? undefined;
+    return message;
+  },
+};
+
+function createBaseDeletionPlan(): DeletionPlan {
+  return {
+    vmId: "",
+    vmName: "",
+    removed: [],
+    expunged: [],
+    chainEnds: [],
+    mergesOnPrimary: false,
+    freedBytes: 0n,
+    refusals: [],
+  };
+}
+
+export const DeletionPlan: MessageFns<DeletionPlan> = {
+  encode(message: DeletionPlan, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.vmId !== "") {
+      writer.uint32(10).string(message.vmId);
+    }
+    if (message.vmName !== "") {
+      writer.uint32(18).string(message.vmName);
+    }
+    for (const v of message.removed) {
+      DeletedBackup.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.expunged) {
+      DeletedBackup.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.chainEnds) {
+      DeletedBackup.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.mergesOnPrimary !== false) {
+      writer.uint32(48).bool(message.mergesOnPrimary);
+    }
+    if (message.freedBytes !== 0n) {
+      if (BigInt.asUintN(64, message.freedBytes) !== message.freedBytes) {
+        throw new globalThis.Error("value provided for field message.freedBytes of type uint64 too large");
+      }
+      writer.uint32(56).uint64(message.freedBytes);
+    }
+    for (const v of message.refusals) {
+      DeletionRefusal.encode(v!, writer.uint32(66).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeletionPlan {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeletionPlan();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.vmId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.vmName = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.removed.push(DeletedBackup.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.expunged.push(DeletedBackup.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.chainEnds.push(DeletedBackup.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.mergesOnPrimary = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.freedBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.refusals.push(DeletionRefusal.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeletionPlan {
+    return {
+      vmId: isSet(object.vmId)
+        ? globalThis.String(object.vmId)
+        : isSet(object.vm_id)
+        ? globalThis.String(object.vm_id)
+        : "",
+      vmName: isSet(object.vmName)
+        ? globalThis.String(object.vmName)
+        : isSet(object.vm_name)
+        ? globalThis.String(object.vm_name)
+        : "",
+      removed: globalThis.Array.isArray(object?.removed)
+        ? object.removed.map((e: any) => DeletedBackup.fromJSON(e))
+        : [],
+      expunged: globalThis.Array.isArray(object?.expunged)
+        ? object.expunged.map((e: any) => DeletedBackup.fromJSON(e))
+        : [],
+      chainEnds: globalThis.Array.isArray(object?.chainEnds)
+        ? object.chainEnds.map((e: any) => DeletedBackup.fromJSON(e))
+        : globalThis.Array.isArray(object?.chain_ends)
+        ? object.chain_ends.map((e: any) => DeletedBackup.fromJSON(e))
+        : [],
+      mergesOnPrimary: isSet(object.mergesOnPrimary)
+        ? globalThis.Boolean(object.mergesOnPrimary)
+        : isSet(object.merges_on_primary)
+        ? globalThis.Boolean(object.merges_on_primary)
+        : false,
+      freedBytes: isSet(object.freedBytes)
+        ? BigInt(object.freedBytes)
+        : isSet(object.freed_bytes)
+        ? BigInt(object.freed_bytes)
+        : 0n,
+      refusals: globalThis.Array.isArray(object?.refusals)
+        ? object.refusals.map((e: any) => DeletionRefusal.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: DeletionPlan): unknown {
+    const obj: any = {};
+    if (message.vmId !== "") {
+      obj.vmId = message.vmId;
+    }
+    if (message.vmName !== "") {
+      obj.vmName = message.vmName;
+    }
+    if (message.removed?.length) {
+      obj.removed = message.removed.map((e) => DeletedBackup.toJSON(e));
+    }
+    if (message.expunged?.length) {
+      obj.expunged = message.expunged.map((e) => DeletedBackup.toJSON(e));
+    }
+    if (message.chainEnds?.length) {
+      obj.chainEnds = message.chainEnds.map((e) => DeletedBackup.toJSON(e));
+    }
+    if (message.mergesOnPrimary !== false) {
+      obj.mergesOnPrimary = message.mergesOnPrimary;
+    }
+    if (message.freedBytes !== 0n) {
+      obj.freedBytes = message.freedBytes.toString();
+    }
+    if (message.refusals?.length) {
+      obj.refusals = message.refusals.map((e) => DeletionRefusal.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeletionPlan>, I>>(base?: I): DeletionPlan {
+    return DeletionPlan.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeletionPlan>, I>>(object: I): DeletionPlan {
+    const message = createBaseDeletionPlan();
+    message.vmId = object.vmId ?? "";
+    message.vmName = object.vmName ?? "";
+    message.removed = object.removed?.map((e) => DeletedBackup.fromPartial(e)) || [];
+    message.expunged = object.expunged?.map((e) => DeletedBackup.fromPartial(e)) || [];
+    message.chainEnds = object.chainEnds?.map((e) => DeletedBackup.fromPartial(e)) || [];
+    message.mergesOnPrimary = object.mergesOnPrimary ?? false;
+    message.freedBytes = (object.freedBytes !== undefined && object.freedBytes !== null)
+      ? BigInt(object.freedBytes)
+      : 0n;
+    message.refusals = object.refusals?.map((e) => DeletionRefusal.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseDeletedBackup(): DeletedBackup {
+  return { id: "", name: "", storageId: "", sizeBytes: undefined };
+}
+
+export const DeletedBackup: MessageFns<DeletedBackup> = {
+  encode(message: DeletedBackup, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.storageId !== "") {
+      writer.uint32(26).string(message.storageId);
+    }
+    if (message.sizeBytes !== undefined) {
+      if (BigInt.asUintN(64, message.sizeBytes) !== message.sizeBytes) {
+        throw new globalThis.Error("value provided for field message.sizeBytes of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.sizeBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeletedBackup {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeletedBackup();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.storageId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.sizeBytes = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeletedBackup {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      storageId: isSet(object.storageId)
+        ? globalThis.String(object.storageId)
+        : isSet(object.storage_id)
+        ? globalThis.String(object.storage_id)
+        : "",
+      sizeBytes: isSet(object.sizeBytes)
+        ? BigInt(object.sizeBytes)
+        : isSet(object.size_bytes)
+        ? BigInt(object.size_bytes)
+        : undefined,
+    };
+  },
+
+  toJSON(message: DeletedBackup): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.storageId !== "") {
+      obj.storageId = message.storageId;
+    }
+    if (message.sizeBytes !== undefined) {
+      obj.sizeBytes = message.sizeBytes.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeletedBackup>, I>>(base?: I): DeletedBackup {
+    return DeletedBackup.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeletedBackup>, I>>(object: I): DeletedBackup {
+    const message = createBaseDeletedBackup();
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
+    message.storageId = object.storageId ?? "";
+    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null)
+      ? BigInt(object.sizeBytes)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDeletionRefusal(): DeletionRefusal {
+  return { backupId: "", error: undefined };
+}
+
+export const DeletionRefusal: MessageFns<DeletionRefusal> = {
+  encode(message: DeletionRefusal, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.backupId !== "") {
+      writer.uint32(10).string(message.backupId);
+    }
+    if (message.error !== undefined) {
+      ErrorInfo.encode(message.error, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeletionRefusal {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeletionRefusal();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.backupId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.error = ErrorInfo.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeletionRefusal {
+    return {
+      backupId: isSet(object.backupId)
+        ? globalThis.String(object.backupId)
+        : isSet(object.backup_id)
+        ? globalThis.String(object.backup_id)
+        : "",
+      error: isSet(object.error) ? ErrorInfo.fromJSON(object.error) : undefined,
+    };
+  },
+
+  toJSON(message: DeletionRefusal): unknown {
+    const obj: any = {};
+    if (message.backupId !== "") {
+      obj.backupId = message.backupId;
+    }
+    if (message.error !== undefined) {
+      obj.error = ErrorInfo.toJSON(message.error);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeletionRefusal>, I>>(base?: I): DeletionRefusal {
+    return DeletionRefusal.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeletionRefusal>, I>>(object: I): DeletionRefusal {
+    const message = createBaseDeletionRefusal();
+    message.backupId = object.backupId ?? "";
+    message.error = (object.error !== undefined && object.error !== null)
+      ? ErrorInfo.fromPartial(object.error)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseUsage(): Usage {
+  return { accountId: undefined, backups: 0, sizeBytes: 0n, deletedBytes: 0n };
+}
+
+export const Usage: MessageFns<Usage> = {
+  encode(message: Usage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.accountId !== undefined) {
+      writer.uint32(10).string(message.accountId);
+    }
+    if (message.backups !== 0) {
+      writer.uint32(16).uint32(message.backups);
+    }
+    if (message.sizeBytes !== 0n) {
+      if (BigInt.asUintN(64, message.sizeBytes) !== message.sizeBytes) {
+        throw new globalThis.Error("value provided for field message.sizeBytes of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.sizeBytes);
+    }
+    if (message.deletedBytes !== 0n) {
+      if (BigInt.asUintN(64, message.deletedBytes) !== message.deletedBytes) {
+        throw new globalThis.Error("value provided for field message.deletedBytes of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.deletedBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Usage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUsage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.accountId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.backups = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.sizeBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.deletedBytes = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Usage {
+    return {
+      accountId: isSet(object.accountId)
+        ? globalThis.String(object.accountId)
+        : isSet(object.account_id)
+        ? globalThis.String(object.account_id)
+        : undefined,
+      backups: isSet(object.backups) ? globalThis.Number(object.backups) : 0,
+      sizeBytes: isSet(object.sizeBytes)
+        ? BigInt(object.sizeBytes)
+        : isSet(object.size_bytes)
+        ? BigInt(object.size_bytes)
+        : 0n,
+      deletedBytes: isSet(object.deletedBytes)
+        ? BigInt(object.deletedBytes)
+        : isSet(object.deleted_bytes)
+        ? BigInt(object.deleted_bytes)
+        : 0n,
+    };
+  },
+
+  toJSON(message: Usage): unknown {
+    const obj: any = {};
+    if (message.accountId !== undefined) {
+      obj.accountId = message.accountId;
+    }
+    if (message.backups !== 0) {
+      obj.backups = Math.round(message.backups);
+    }
+    if (message.sizeBytes !== 0n) {
+      obj.sizeBytes = message.sizeBytes.toString();
+    }
+    if (message.deletedBytes !== 0n) {
+      obj.deletedBytes = message.deletedBytes.toString();
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<Usage>, I>>(base?: I): Usage {
+    return Usage.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Usage>, I>>(object: I): Usage {
+    const message = createBaseUsage();
+    message.accountId = object.accountId ?? undefined;
+    message.backups = object.backups ?? 0;
+    message.sizeBytes = (object.sizeBytes !== undefined && object.sizeBytes !== null) ? BigInt(object.sizeBytes) : 0n;
+    message.deletedBytes = (object.deletedBytes !== undefined && object.deletedBytes !== null)
+      ? BigInt(object.deletedBytes)
+      : 0n;
     return message;
   },
 };

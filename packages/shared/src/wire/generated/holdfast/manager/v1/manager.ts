@@ -28,10 +28,12 @@ import {
   backupStateFromJSON,
   backupStateToJSON,
   backupStateToNumber,
+  DeletionPlan,
   Quiesce,
   quiesceFromJSON,
   quiesceToJSON,
   quiesceToNumber,
+  Usage,
 } from "./backup.js";
 import { PageRequest } from "./common.js";
 import { Host, SupersededFile, Vm, Volume, Zone } from "./inventory.js";
@@ -352,6 +354,57 @@ export interface GetBackupRequest {
 
 export interface GetBackupResponse {
   backup?: Backup | undefined;
+}
+
+export interface UpdateBackupRequest {
+  backupId: string;
+  name?: string | undefined;
+  description?: string | undefined;
+  protected?: boolean | undefined;
+}
+
+export interface UpdateBackupResponse {
+  backup?: Backup | undefined;
+}
+
+export interface DeleteBackupRequest {
+  backupId: string;
+  /** What depends on it goes with it. */
+  forced: boolean;
+  /** Only the plan. */
+  dryRun: boolean;
+}
+
+export interface DeleteBackupResponse {
+  plan?:
+    | DeletionPlan
+    | undefined;
+  /** Absent with dry_run. */
+  operation?: Operation | undefined;
+}
+
+/** Either backup_ids, or all backups of the VM vm_id. */
+export interface DeleteBackupsRequest {
+  backupIds: string[];
+  vmId?: string | undefined;
+  forced: boolean;
+  dryRun: boolean;
+}
+
+export interface DeleteBackupsResponse {
+  /** One for each VM. */
+  plans: DeletionPlan[];
+  /** One for each plan; none with dry_run. */
+  operations: Operation[];
+}
+
+export interface GetUsageRequest {
+  vmId?: string | undefined;
+  storageId?: string | undefined;
+}
+
+export interface GetUsageResponse {
+  usage: Usage[];
 }
 
 export interface RestoreBackupRequest {
@@ -5703,6 +5756,770 @@ export const GetBackupResponse: MessageFns<GetBackupResponse> = {
   },
 };
 
+function createBaseUpdateBackupRequest(): UpdateBackupRequest {
+  return { backupId: "", name: undefined, description: undefined, protected: undefined };
+}
+
+export const UpdateBackupRequest: MessageFns<UpdateBackupRequest> = {
+  encode(message: UpdateBackupRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.backupId !== "") {
+      writer.uint32(10).string(message.backupId);
+    }
+    if (message.name !== undefined) {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.description !== undefined) {
+      writer.uint32(26).string(message.description);
+    }
+    if (message.protected !== undefined) {
+      writer.uint32(32).bool(message.protected);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateBackupRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateBackupRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.backupId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.description = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.protected = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateBackupRequest {
+    return {
+      backupId: isSet(object.backupId)
+        ? globalThis.String(object.backupId)
+        : isSet(object.backup_id)
+        ? globalThis.String(object.backup_id)
+        : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : undefined,
+      description: isSet(object.description) ? globalThis.String(object.description) : undefined,
+      protected: isSet(object.protected) ? globalThis.Boolean(object.protected) : undefined,
+    };
+  },
+
+  toJSON(message: UpdateBackupRequest): unknown {
+    const obj: any = {};
+    if (message.backupId !== "") {
+      obj.backupId = message.backupId;
+    }
+    if (message.name !== undefined) {
+      obj.name = message.name;
+    }
+    if (message.description !== undefined) {
+      obj.description = message.description;
+    }
+    if (message.protected !== undefined) {
+      obj.protected = message.protected;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<UpdateBackupRequest>, I>>(base?: I): UpdateBackupRequest {
+    return UpdateBackupRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<UpdateBackupRequest>, I>>(object: I): UpdateBackupRequest {
+    const message = createBaseUpdateBackupRequest();
+    message.backupId = object.backupId ?? "";
+    message.name = object.name ?? undefined;
+    message.description = object.description ?? undefined;
+    message.protected = object.protected ?? undefined;
+    return message;
+  },
+};
+
+function createBaseUpdateBackupResponse(): UpdateBackupResponse {
+  return { backup: undefined };
+}
+
+export const UpdateBackupResponse: MessageFns<UpdateBackupResponse> = {
+  encode(message: UpdateBackupResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.backup !== undefined) {
+      Backup.encode(message.backup, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateBackupResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateBackupResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.backup = Backup.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): UpdateBackupResponse {
+    return { backup: isSet(object.backup) ? Backup.fromJSON(object.backup) : undefined };
+  },
+
+  toJSON(message: UpdateBackupResponse): unknown {
+    const obj: any = {};
+    if (message.backup !== undefined) {
+      obj.backup = Backup.toJSON(message.backup);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<UpdateBackupResponse>, I>>(base?: I): UpdateBackupResponse {
+    return UpdateBackupResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<UpdateBackupResponse>, I>>(object: I): UpdateBackupResponse {
+    const message = createBaseUpdateBackupResponse();
+    message.backup = (object.backup !== undefined && object.backup !== null)
+      ? Backup.fromPartial(object.backup)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDeleteBackupRequest(): DeleteBackupRequest {
+  return { backupId: "", forced: false, dryRun: false };
+}
+
+export const DeleteBackupRequest: MessageFns<DeleteBackupRequest> = {
+  encode(message: DeleteBackupRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.backupId !== "") {
+      writer.uint32(10).string(message.backupId);
+    }
+    if (message.forced !== false) {
+      writer.uint32(16).bool(message.forced);
+    }
+    if (message.dryRun !== false) {
+      writer.uint32(24).bool(message.dryRun);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteBackupRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteBackupRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.backupId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.forced = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteBackupRequest {
+    return {
+      backupId: isSet(object.backupId)
+        ? globalThis.String(object.backupId)
+        : isSet(object.backup_id)
+        ? globalThis.String(object.backup_id)
+        : "",
+      forced: isSet(object.forced) ? globalThis.Boolean(object.forced) : false,
+      dryRun: isSet(object.dryRun)
+        ? globalThis.Boolean(object.dryRun)
+        : isSet(object.dry_run)
+        ? globalThis.Boolean(object.dry_run)
+        : false,
+    };
+  },
+
+  toJSON(message: DeleteBackupRequest): unknown {
+    const obj: any = {};
+    if (message.backupId !== "") {
+      obj.backupId = message.backupId;
+    }
+    if (message.forced !== false) {
+      obj.forced = message.forced;
+    }
+    if (message.dryRun !== false) {
+      obj.dryRun = message.dryRun;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteBackupRequest>, I>>(base?: I): DeleteBackupRequest {
+    return DeleteBackupRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteBackupRequest>, I>>(object: I): DeleteBackupRequest {
+    const message = createBaseDeleteBackupRequest();
+    message.backupId = object.backupId ?? "";
+    message.forced = object.forced ?? false;
+    message.dryRun = object.dryRun ?? false;
+    return message;
+  },
+};
+
+function createBaseDeleteBackupResponse(): DeleteBackupResponse {
+  return { plan: undefined, operation: undefined };
+}
+
+export const DeleteBackupResponse: MessageFns<DeleteBackupResponse> = {
+  encode(message: DeleteBackupResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.plan !== undefined) {
+      DeletionPlan.encode(message.plan, writer.uint32(10).fork()).join();
+    }
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteBackupResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteBackupResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.plan = DeletionPlan.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteBackupResponse {
+    return {
+      plan: isSet(object.plan) ? DeletionPlan.fromJSON(object.plan) : undefined,
+      operation: isSet(object.operation) ? Operation.fromJSON(object.operation) : undefined,
+    };
+  },
+
+  toJSON(message: DeleteBackupResponse): unknown {
+    const obj: any = {};
+    if (message.plan !== undefined) {
+      obj.plan = DeletionPlan.toJSON(message.plan);
+    }
+    if (message.operation !== undefined) {
+      obj.operation = Operation.toJSON(message.operation);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteBackupResponse>, I>>(base?: I): DeleteBackupResponse {
+    return DeleteBackupResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteBackupResponse>, I>>(object: I): DeleteBackupResponse {
+    const message = createBaseDeleteBackupResponse();
+    message.plan = (object.plan !== undefined && object.plan !== null)
+      ? DeletionPlan.fromPartial(object.plan)
+      : undefined;
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDeleteBackupsRequest(): DeleteBackupsRequest {
+  return { backupIds: [], vmId: undefined, forced: false, dryRun: false };
+}
+
+export const DeleteBackupsRequest: MessageFns<DeleteBackupsRequest> = {
+  encode(message: DeleteBackupsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.backupIds) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.vmId !== undefined) {
+      writer.uint32(18).string(message.vmId);
+    }
+    if (message.forced !== false) {
+      writer.uint32(24).bool(message.forced);
+    }
+    if (message.dryRun !== false) {
+      writer.uint32(32).bool(message.dryRun);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteBackupsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteBackupsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.backupIds.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.vmId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.forced = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteBackupsRequest {
+    return {
+      backupIds: globalThis.Array.isArray(object?.backupIds)
+        ? object.backupIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.backup_ids)
+        ? object.backup_ids.map((e: any) => globalThis.String(e))
+        : [],
+      vmId: isSet(object.vmId)
+        ? globalThis.String(object.vmId)
+        : isSet(object.vm_id)
+        ? globalThis.String(object.vm_id)
+        : undefined,
+      forced: isSet(object.forced) ? globalThis.Boolean(object.forced) : false,
+      dryRun: isSet(object.dryRun)
+        ? globalThis.Boolean(object.dryRun)
+        : isSet(object.dry_run)
+        ? globalThis.Boolean(object.dry_run)
+        : false,
+    };
+  },
+
+  toJSON(message: DeleteBackupsRequest): unknown {
+    const obj: any = {};
+    if (message.backupIds?.length) {
+      obj.backupIds = message.backupIds;
+    }
+    if (message.vmId !== undefined) {
+      obj.vmId = message.vmId;
+    }
+    if (message.forced !== false) {
+      obj.forced = message.forced;
+    }
+    if (message.dryRun !== false) {
+      obj.dryRun = message.dryRun;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteBackupsRequest>, I>>(base?: I): DeleteBackupsRequest {
+    return DeleteBackupsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteBackupsRequest>, I>>(object: I): DeleteBackupsRequest {
+    const message = createBaseDeleteBackupsRequest();
+    message.backupIds = object.backupIds?.map((e) => e) || [];
+    message.vmId = object.vmId ?? undefined;
+    message.forced = object.forced ?? false;
+    message.dryRun = object.dryRun ?? false;
+    return message;
+  },
+};
+
+function createBaseDeleteBackupsResponse(): DeleteBackupsResponse {
+  return { plans: [], operations: [] };
+}
+
+export const DeleteBackupsResponse: MessageFns<DeleteBackupsResponse> = {
+  encode(message: DeleteBackupsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.plans) {
+      DeletionPlan.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.operations) {
+      Operation.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteBackupsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteBackupsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.plans.push(DeletionPlan.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operations.push(Operation.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteBackupsResponse {
+    return {
+      plans: globalThis.Array.isArray(object?.plans) ? object.plans.map((e: any) => DeletionPlan.fromJSON(e)) : [],
+      operations: globalThis.Array.isArray(object?.operations)
+        ? object.operations.map((e: any) => Operation.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: DeleteBackupsResponse): unknown {
+    const obj: any = {};
+    if (message.plans?.length) {
+      obj.plans = message.plans.map((e) => DeletionPlan.toJSON(e));
+    }
+    if (message.operations?.length) {
+      obj.operations = message.operations.map((e) => Operation.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteBackupsResponse>, I>>(base?: I): DeleteBackupsResponse {
+    return DeleteBackupsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteBackupsResponse>, I>>(object: I): DeleteBackupsResponse {
+    const message = createBaseDeleteBackupsResponse();
+    message.plans = object.plans?.map((e) => DeletionPlan.fromPartial(e)) || [];
+    message.operations = object.operations?.map((e) => Operation.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseGetUsageRequest(): GetUsageRequest {
+  return { vmId: undefined, storageId: undefined };
+}
+
+export const GetUsageRequest: MessageFns<GetUsageRequest> = {
+  encode(message: GetUsageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.vmId !== undefined) {
+      writer.uint32(10).string(message.vmId);
+    }
+    if (message.storageId !== undefined) {
+      writer.uint32(18).string(message.storageId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetUsageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetUsageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.vmId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.storageId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetUsageRequest {
+    return {
+      vmId: isSet(object.vmId)
+        ? globalThis.String(object.vmId)
+        : isSet(object.vm_id)
+        ? globalThis.String(object.vm_id)
+        : undefined,
+      storageId: isSet(object.storageId)
+        ? globalThis.String(object.storageId)
+        : isSet(object.storage_id)
+        ? globalThis.String(object.storage_id)
+        : undefined,
+    };
+  },
+
+  toJSON(message: GetUsageRequest): unknown {
+    const obj: any = {};
+    if (message.vmId !== undefined) {
+      obj.vmId = message.vmId;
+    }
+    if (message.storageId !== undefined) {
+      obj.storageId = message.storageId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GetUsageRequest>, I>>(base?: I): GetUsageRequest {
+    return GetUsageRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetUsageRequest>, I>>(object: I): GetUsageRequest {
+    const message = createBaseGetUsageRequest();
+    message.vmId = object.vmId ?? undefined;
+    message.storageId = object.storageId ?? undefined;
+    return message;
+  },
+};
+
+function createBaseGetUsageResponse(): GetUsageResponse {
+  return { usage: [] };
+}
+
+export const GetUsageResponse: MessageFns<GetUsageResponse> = {
+  encode(message: GetUsageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.usage) {
+      Usage.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetUsageResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetUsageResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.usage.push(Usage.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetUsageResponse {
+    return { usage: globalThis.Array.isArray(object?.usage) ? object.usage.map((e: any) => Usage.fromJSON(e)) : [] };
+  },
+
+  toJSON(message: GetUsageResponse): unknown {
+    const obj: any = {};
+    if (message.usage?.length) {
+      obj.usage = message.usage.map((e) => Usage.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GetUsageResponse>, I>>(base?: I): GetUsageResponse {
+    return GetUsageResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetUsageResponse>, I>>(object: I): GetUsageResponse {
+    const message = createBaseGetUsageResponse();
+    message.usage = object.usage?.map((e) => Usage.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseRestoreBackupRequest(): RestoreBackupRequest {
   return { backupId: "", acceptDamaged: false, hostId: undefined };
 }
@@ -9930,6 +10747,49 @@ export const ManagerService = {
     responseSerialize: (value: GetBackupResponse): Buffer => Buffer.from(GetBackupResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetBackupResponse => GetBackupResponse.decode(value),
   },
+  /** Changes the fields that are given. */
+  updateBackup: {
+    path: "/holdfast.manager.v1.Manager/UpdateBackup" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: UpdateBackupRequest): Buffer => Buffer.from(UpdateBackupRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): UpdateBackupRequest => UpdateBackupRequest.decode(value),
+    responseSerialize: (value: UpdateBackupResponse): Buffer =>
+      Buffer.from(UpdateBackupResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): UpdateBackupResponse => UpdateBackupResponse.decode(value),
+  },
+  /** One that others need is only taken from sight; its files go with the last that needs them. */
+  deleteBackup: {
+    path: "/holdfast.manager.v1.Manager/DeleteBackup" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteBackupRequest): Buffer => Buffer.from(DeleteBackupRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteBackupRequest => DeleteBackupRequest.decode(value),
+    responseSerialize: (value: DeleteBackupResponse): Buffer =>
+      Buffer.from(DeleteBackupResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteBackupResponse => DeleteBackupResponse.decode(value),
+  },
+  /** Many at once: one plan and one operation for each VM. Refused as a whole when one of them cannot be deleted. */
+  deleteBackups: {
+    path: "/holdfast.manager.v1.Manager/DeleteBackups" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteBackupsRequest): Buffer => Buffer.from(DeleteBackupsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteBackupsRequest => DeleteBackupsRequest.decode(value),
+    responseSerialize: (value: DeleteBackupsResponse): Buffer =>
+      Buffer.from(DeleteBackupsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteBackupsResponse => DeleteBackupsResponse.decode(value),
+  },
+  /** What backups take on storages, by account. */
+  getUsage: {
+    path: "/holdfast.manager.v1.Manager/GetUsage" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetUsageRequest): Buffer => Buffer.from(GetUsageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetUsageRequest => GetUsageRequest.decode(value),
+    responseSerialize: (value: GetUsageResponse): Buffer => Buffer.from(GetUsageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetUsageResponse => GetUsageResponse.decode(value),
+  },
   restoreBackup: {
     path: "/holdfast.manager.v1.Manager/RestoreBackup" as const,
     requestStream: false as const,
@@ -10229,6 +11089,14 @@ export interface ManagerServer extends UntypedServiceImplementation {
   createBackup: handleUnaryCall<CreateBackupRequest, CreateBackupResponse>;
   listBackups: handleUnaryCall<ListBackupsRequest, ListBackupsResponse>;
   getBackup: handleUnaryCall<GetBackupRequest, GetBackupResponse>;
+  /** Changes the fields that are given. */
+  updateBackup: handleUnaryCall<UpdateBackupRequest, UpdateBackupResponse>;
+  /** One that others need is only taken from sight; its files go with the last that needs them. */
+  deleteBackup: handleUnaryCall<DeleteBackupRequest, DeleteBackupResponse>;
+  /** Many at once: one plan and one operation for each VM. Refused as a whole when one of them cannot be deleted. */
+  deleteBackups: handleUnaryCall<DeleteBackupsRequest, DeleteBackupsResponse>;
+  /** What backups take on storages, by account. */
+  getUsage: handleUnaryCall<GetUsageRequest, GetUsageResponse>;
   restoreBackup: handleUnaryCall<RestoreBackupRequest, RestoreBackupResponse>;
   /** Ends the chain of a VM and brings its disks to rest. With dry_run: only the plan. */
   finishBackupChain: handleUnaryCall<FinishBackupChainRequest, FinishBackupChainResponse>;
@@ -10748,6 +11616,70 @@ export interface ManagerClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetBackupResponse) => void,
+  ): ClientUnaryCall;
+  /** Changes the fields that are given. */
+  updateBackup(
+    request: UpdateBackupRequest,
+    callback: (error: ServiceError | null, response: UpdateBackupResponse) => void,
+  ): ClientUnaryCall;
+  updateBackup(
+    request: UpdateBackupRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: UpdateBackupResponse) => void,
+  ): ClientUnaryCall;
+  updateBackup(
+    request: UpdateBackupRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: UpdateBackupResponse) => void,
+  ): ClientUnaryCall;
+  /** One that others need is only taken from sight; its files go with the last that needs them. */
+  deleteBackup(
+    request: DeleteBackupRequest,
+    callback: (error: ServiceError | null, response: DeleteBackupResponse) => void,
+  ): ClientUnaryCall;
+  deleteBackup(
+    request: DeleteBackupRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteBackupResponse) => void,
+  ): ClientUnaryCall;
+  deleteBackup(
+    request: DeleteBackupRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteBackupResponse) => void,
+  ): ClientUnaryCall;
+  /** Many at once: one plan and one operation for each VM. Refused as a whole when one of them cannot be deleted. */
+  deleteBackups(
+    request: DeleteBackupsRequest,
+    callback: (error: ServiceError | null, response: DeleteBackupsResponse) => void,
+  ): ClientUnaryCall;
+  deleteBackups(
+    request: DeleteBackupsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteBackupsResponse) => void,
+  ): ClientUnaryCall;
+  deleteBackups(
+    request: DeleteBackupsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteBackupsResponse) => void,
+  ): ClientUnaryCall;
+  /** What backups take on storages, by account. */
+  getUsage(
+    request: GetUsageRequest,
+    callback: (error: ServiceError | null, response: GetUsageResponse) => void,
+  ): ClientUnaryCall;
+  getUsage(
+    request: GetUsageRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetUsageResponse) => void,
+  ): ClientUnaryCall;
+  getUsage(
+    request: GetUsageRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetUsageResponse) => void,
   ): ClientUnaryCall;
   restoreBackup(
     request: RestoreBackupRequest,

@@ -19,6 +19,7 @@ export enum OperationKind {
   OPERATION_KIND_RESTORE_BACKUP = "OPERATION_KIND_RESTORE_BACKUP",
   OPERATION_KIND_CLEANUP_BACKUP_ERROR = "OPERATION_KIND_CLEANUP_BACKUP_ERROR",
   OPERATION_KIND_RELEASE_FILES = "OPERATION_KIND_RELEASE_FILES",
+  OPERATION_KIND_DELETE_BACKUPS = "OPERATION_KIND_DELETE_BACKUPS",
   UNRECOGNIZED = "UNRECOGNIZED",
 }
 
@@ -39,6 +40,9 @@ export function operationKindFromJSON(object: any): OperationKind {
     case 4:
     case "OPERATION_KIND_RELEASE_FILES":
       return OperationKind.OPERATION_KIND_RELEASE_FILES;
+    case 5:
+    case "OPERATION_KIND_DELETE_BACKUPS":
+      return OperationKind.OPERATION_KIND_DELETE_BACKUPS;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -58,6 +62,8 @@ export function operationKindToJSON(object: OperationKind): string {
       return "OPERATION_KIND_CLEANUP_BACKUP_ERROR";
     case OperationKind.OPERATION_KIND_RELEASE_FILES:
       return "OPERATION_KIND_RELEASE_FILES";
+    case OperationKind.OPERATION_KIND_DELETE_BACKUPS:
+      return "OPERATION_KIND_DELETE_BACKUPS";
     case OperationKind.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";
@@ -76,6 +82,8 @@ export function operationKindToNumber(object: OperationKind): number {
       return 3;
     case OperationKind.OPERATION_KIND_RELEASE_FILES:
       return 4;
+    case OperationKind.OPERATION_KIND_DELETE_BACKUPS:
+      return 5;
     case OperationKind.UNRECOGNIZED:
     default:
       return -1;
