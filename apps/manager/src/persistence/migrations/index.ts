@@ -4,9 +4,4 @@ import { Deletion1763700000002 } from './0002-deletion.js';
 import { Schedules1763700000003 } from './0003-schedules.js';
 import { VmSnapshots1763700000004 } from './0004-vm-snapshots.js';
 
-export const MIGRATIONS = [
-  FirstTables1763700000001,
-  Deletion1763700000002,
-  Schedules1763700000003,
-  VmSnapshots1763700000004,
-];
+export const MIGRATIONS = [FirstTables1763700000001, Deletion1763700000002, Schedules1763700000003, VmSnapshots1763700000004];
