@@ -38,6 +38,7 @@ import { HostInfo } from './server/host-info.js';
 /** After a restart of the host libvirt may need this long; then operations go on anyway and meet its absence themselves. */
 const LIBVIRT_PATIENCE_MS = 120_000;
 const LIBVIRT_POLL_MS = 500;
+const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';
 
 export interface RunningAgent {
   readonly port: number;
@@ -82,7 +83,8 @@ export async function runAgent(configFile: string): Promise<RunningAgent> {
     hostname: hostname(),
     agentVersion,
   });
-  const runner = newRunner(config, { commands, hypervisor, storages, guard, log });
+  const bootId = (await readFile(BOOT_ID_FILE, 'utf8')).trim();
+  const runner = newRunner(config, { commands, hypervisor, storages, guard, bootId, log });
 
   // Guests first: one that was left frozen waits for nothing else.
   await duties.relieveAll();
@@ -159,6 +161,7 @@ function newRunner(
     hypervisor: Hypervisor;
     storages: MountedStorageLeases;
     guard: StartGuard;
+    bootId: string;
     log: Log;
   },
 ): OperationRunner {
@@ -172,6 +175,7 @@ function newRunner(
     breakpoints: breakpointDir === undefined ? noBreakpoints : new FileBreakpoints(breakpointDir),
     undoPatienceMs: config.undoPatienceMs,
     backoff: { firstMs: 1_000, mostMs: 30_000 },
+    bootId: parts.bootId,
     clock: systemClock,
     log,
     readyToResume: () => untilAvailable(hypervisor),

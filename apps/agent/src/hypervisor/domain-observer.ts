@@ -16,6 +16,7 @@ import {
   brokenByLibvirt,
   compareDisks,
   listedBackingProblem,
+  movedAway,
   orphanProblem,
   powerState,
   type DiskStanding,
@@ -64,6 +65,7 @@ export class DomainObserver {
     const observed: ObservedDomain[] = [];
     for (const [uuid, one] of known) {
       const process = processes.get(uuid);
+      if (!('error' in one) && process === undefined && movedAway(one.state)) continue;
       if ('error' in one) {
         if (one.definition !== undefined) observed.push(unreadable(one.definition, one.error, process));
         continue;
@@ -84,6 +86,7 @@ export class DomainObserver {
     const known = await this.ports.reader.known(uuid);
     const process = (await this.ports.processes.list()).get(uuid);
     if (known === undefined) return process !== undefined && (await this.isLost(process)) ? unknownOrphan(process) : undefined;
+    if (process === undefined && movedAway(known.state)) return undefined;
     const standings = compareDisks(known);
     const disks = await Promise.all(
       standings.filter(isAttached).map(async (standing) => {

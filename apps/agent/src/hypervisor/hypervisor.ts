@@ -33,10 +33,10 @@ export interface Hypervisor {
   /**
    * The domain as it really is (see ObservedDomain): live and persistent definition compared with each other and with
    * QEMU's query-block, each layer of each chain looked at in its header, orphaned QEMU processes found by pid file and
-   * image locks. Undefined when libvirt does not know it and no orphan runs.
+   * image locks. Undefined when no orphan runs and libvirt does not know it, or has no more than what a migration left behind.
    */
   observe(uuid: string): Promise<ObservedDomain | undefined>;
-  /** All domains, for inventory. A domain that cannot be observed is present with a problem. */
+  /** All domains, for inventory, as `observe` has them. A domain that cannot be observed is present with a problem. */
   observeAll(): Promise<ObservedDomain[]>;
   /** Every path in the chains of all *other* domains of this host, running or not: what must not be deleted. */
   pathsInUseByOthers(uuid: string): Promise<ReadonlySet<string>>;

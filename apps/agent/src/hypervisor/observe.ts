@@ -10,7 +10,7 @@ import type { ObservedSnapshot, PowerState } from '@holdfast/shared/chain/observ
 import type { DiskFacts, DomainFacts } from './domain-facts.js';
 import { qemuDiskOf, type QemuDisk } from './qemu-block.js';
 
-/** libvirt's virDomainState and the reasons of "paused" that matter here. */
+/** libvirt's virDomainState and the reasons of "paused" and "shut off" that matter here. */
 export interface DomainState {
   readonly state: number;
   readonly reason: number;
@@ -20,13 +20,23 @@ const PAUSED = 3;
 /** Paused without libvirt having been asked: through QEMU's monitor. */
 export const PAUSED_BEHIND_LIBVIRT = 0;
 export const PAUSED_BY_USER = 1;
+const SHUT_OFF = 5;
+const SHUT_OFF_BY_MIGRATION = 4;
 
 /** virDomainState in the words of ObservedDomain. `active`: the domain has a QEMU process. */
 export function powerState({ state }: DomainState): PowerState {
   if (state === 1 || state === 2) return 'running';
   if (state === PAUSED) return 'paused';
   // A crashed domain is off: it has no process any more, and libvirt says "crashed" as the reason of being shut off.
-  return state === 5 ? 'shut-off' : 'other';
+  return state === SHUT_OFF ? 'shut-off' : 'other';
+}
+
+/**
+ * True when the VM was migrated to another host and only its old definition is here, which knows nothing of what happened to
+ * the disks since: nothing may be done by it. libvirt forgets this with a restart of libvirtd; then image locks are what is left.
+ */
+export function movedAway({ state, reason }: DomainState): boolean {
+  return state === SHUT_OFF && reason === SHUT_OFF_BY_MIGRATION;
 }
 
 /** Reads `virsh domstats --raw --state` of one domain. Undefined when it holds no state. */

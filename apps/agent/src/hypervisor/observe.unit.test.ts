@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { readDomain } from './domain-facts.js';
-import { compareDisks, listedBackingProblem, powerState, readState, samePath, type Known } from './observe.js';
+import { compareDisks, listedBackingProblem, movedAway, powerState, readState, samePath, type Known } from './observe.js';
 import { conventionalAlias, filePath, qemuDiskOf, readQemuDisks, type QueryBlock } from './qemu-block.js';
 
 const disk = (path: string, extra = '') =>
@@ -54,6 +54,15 @@ describe('comparing libvirt with QEMU', () => {
     expect(problems({ ...base, current: both, persistent: domain() })).toEqual(['DEFINITION_DRIFT']);
     expect(problems({ ...base, current: domain(), persistent: both })).toEqual(['DEFINITION_DRIFT']);
     expect(problems({ ...base, current: both, persistent: undefined })).toEqual([undefined]);
+  });
+
+  it.each([
+    [5, 4, true],
+    [5, 1, false],
+    [5, 0, false],
+    [1, 4, false],
+  ])('state %i for reason %i: moved away is %s', (state, reason, away) => {
+    expect(movedAway({ state, reason })).toBe(away);
   });
 
   it('does not compare a stopped domain with a QEMU that is not there', () => {

@@ -47,6 +47,11 @@ export interface StepContext {
   readonly operationId: string;
   /** This life of the agent found the operation in its journal. */
   readonly resumed: boolean;
+  /**
+   * The host was restarted since the operation was accepted. Its VM may run on another host by now, where this host's
+   * definition of it is not true any more: no chain may be changed by it.
+   */
+  readonly rebooted: boolean;
   /** Aborted by cancel or the operation's timeout; not any more after pointOfNoReturn. */
   readonly signal: AbortSignal;
   /**

@@ -15,6 +15,7 @@ const accepted: AcceptedOperation = {
   paramsHash: 'x',
   timeoutSeconds: 0,
   acceptedAtMs: 5,
+  bootId: 'boot',
 };
 const error = { code: 'TIMED_OUT' as const, message: 'late: "é\n"', fields: { path: '/x' } };
 

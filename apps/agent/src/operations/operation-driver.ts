@@ -12,6 +12,8 @@ import { PassContext, type PassKind } from './pass-context.js';
 export interface DriverOptions {
   readonly clock: Clock;
   readonly breakpoints: Breakpoints;
+  /** Names the boot of this host. */
+  readonly bootId: string;
   /** How long undo, or the way forward after the point of no return, is tried again. */
   readonly undoPatienceMs: number;
   /** Pause between tries: doubles from the first to the most. */
@@ -198,7 +200,8 @@ export class OperationDriver {
   }
 
   private context(operation: LiveOperation, pass: PassKind, resumed: boolean): PassContext {
-    return new PassContext(operation, pass, resumed, this.options.breakpoints);
+    const rebooted = operation.journal.accepted.bootId !== this.options.bootId;
+    return new PassContext(operation, pass, resumed, rebooted, this.options.breakpoints);
   }
 }
 

@@ -20,6 +20,8 @@ export interface AcceptedOperation {
   readonly paramsHash: string;
   readonly timeoutSeconds: number;
   readonly acceptedAtMs: number;
+  /** The boot of the host in which it was accepted. */
+  readonly bootId: string;
 }
 
 /** One line of a journal. `at`: Unix time in ms, for people and time limits; order is the order of the lines. */

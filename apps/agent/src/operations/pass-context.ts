@@ -21,6 +21,7 @@ export class PassContext implements StepContext {
     private readonly operation: LiveOperation,
     private readonly pass: PassKind,
     readonly resumed: boolean,
+    readonly rebooted: boolean,
     private readonly breakpoints: Breakpoints,
   ) {
     this.steps = operation.steps();

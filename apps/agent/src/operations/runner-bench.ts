@@ -37,6 +37,7 @@ export class RunnerBench {
       log: silentLog,
       clock: systemClock,
       breakpoints: noBreakpoints,
+      bootId: 'this boot',
       undoPatienceMs: 60_000,
       backoff: { firstMs: 1, mostMs: 5 },
       ...more,

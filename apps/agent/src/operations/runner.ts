@@ -109,6 +109,7 @@ export class OperationRunner {
           paramsHash: hash,
           timeoutSeconds,
           acceptedAtMs: this.options.clock.now(),
+          bootId: this.options.bootId,
         })
         .catch((cause: unknown) => {
           throw new HoldfastError(

@@ -72,6 +72,26 @@ describe('OperationRunner', () => {
     await next.accept('TakeBackup', markRequest({ fencingToken: 7n }));
   });
 
+  it('tells a command that its host was restarted since the operation was accepted', async () => {
+    const world = new World();
+    const told: [string, boolean][] = [];
+    let standing = (): void => undefined;
+    const stands = new Promise<void>((resolve) => (standing = resolve));
+    world.onAct = (act, context) => {
+      told.push([act, context.rebooted]);
+      if (act !== 'seal' || context.rebooted) return undefined;
+      standing();
+      return new Promise(() => undefined);
+    };
+    const request = markRequest({ marks: ['a'] });
+    const first = await bench.abandoned(world);
+    await first.accept('TakeBackup', request);
+    await stands;
+    const next = await bench.started(world, { bootId: 'the next boot' });
+    await finished(next, request.header.operationId);
+    expect(told.map(([act, rebooted]) => `${act} ${rebooted}`)).toEqual(['mark a false', 'seal false', 'seal true', 'tidy true']);
+  });
+
   it('works on one VM once at a time and names the operation that is busy', async () => {
     const world = new World();
     let go: () => void = () => undefined;

@@ -85,6 +85,7 @@ describe('the agent over mutual TLS', () => {
     stateDir = await mkdtemp(join(tmpdir(), 'holdfast-server-'));
     const command = releaseCommand(() => go());
     runner = new OperationRunner({
+      bootId: 'this boot',
       journals: new JournalStore(stateDir),
       fencing: new FencingTokens(stateDir),
       commands: { ReleaseFiles: command },

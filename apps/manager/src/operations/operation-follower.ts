@@ -81,6 +81,8 @@ export class OperationFollower {
       } catch (thrown) {
         if (!(thrown instanceof HoldfastError)) throw thrown;
         if (isUncertain(thrown)) {
+          const elsewhere = await this.leftBehind(now, host);
+          if (elsewhere !== undefined) return await this.endLost(now, claim, handler, elsewhere);
           await this.wait(now, claim, `the host "${host.name}": ${thrown.message}`, signals);
         } else if (now.accepted) {
           throw thrown;
@@ -341,6 +343,17 @@ export class OperationFollower {
       waitingFor: null,
       finishedAt: this.clock.now(),
     });
+  }
+
+  /**
+   * Why work on a host that is down is not waited for: the VM was started on another host meanwhile. The agent of the dead
+   * host does nothing more to a chain when it is back: its host was restarted, or the VM has left it.
+   */
+  private async leftBehind(operation: OperationEntity, host: HostEntity): Promise<string | undefined> {
+    if (host.state !== 'Down') return undefined;
+    const vm = await this.dataSource.manager.findOneByOrFail(VmEntity, { id: operation.vmId });
+    if (vm.hostId === host.id || (vm.powerState !== 'Running' && vm.powerState !== 'Paused')) return undefined;
+    return `its host "${host.name}" is down, and the VM runs on another host`;
   }
 
   /** The journal may go. When the agent cannot be told now, the sweep tells it later. */

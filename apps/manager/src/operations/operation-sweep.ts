@@ -19,7 +19,7 @@ export class OperationSweep implements OnApplicationBootstrap, OnApplicationShut
   constructor(
     private readonly dataSource: DataSource,
     private readonly agents: AgentsService,
-    logger: Logger,
+    private readonly logger: Logger,
   ) {
     this.task = new PeriodicTask('sweep operations', ROUND_MS, () => this.round(), logger);
   }
@@ -44,7 +44,14 @@ export class OperationSweep implements OnApplicationBootstrap, OnApplicationShut
       .getMany();
     for (const operation of left) {
       const host = await manager.findOneBy(HostEntity, { id: operation.hostId ?? '' });
-      if (host !== null) await tellToForget(manager, operation, await this.agents.of(host));
+      if (host === null) continue;
+      try {
+        await tellToForget(manager, operation, await this.agents.of(host));
+      } catch (thrown) {
+        // An agent that was away may still be at work on what its manager has given up; the next round asks again.
+        const { message } = HoldfastError.from(thrown);
+        this.logger.warn('an agent does not forget an operation yet', { operationId: operation.id, reason: message });
+      }
     }
   }
 }

@@ -16,7 +16,7 @@ import type { ChainChanges, TakeBackupRequest, TakeBackupResult, TakeBackupVolum
 import { mergeOrPostpone } from '../merge/merge-or-postpone.js';
 import { bigintJson } from '../shared/bigint-json.js';
 import { explainStorageFailure } from '../shared/explain-storage-failure.js';
-import { chainPaths, diskOf, observeExisting, withHypervisor } from '../shared/observe-settled.js';
+import { chainPaths, observeExisting, observeSettled, withHypervisor } from '../shared/observe-settled.js';
 import { takeMoment, type FreezeRecord, type MomentWish } from '../shared/take-moment.js';
 import { together } from '../shared/together.js';
 import { copyVolume, type CopiedVolume } from './copy.js';
@@ -137,12 +137,15 @@ async function buildResult(
 ): Promise<TakeBackupResult> {
   const moment = recordedResult<FreezeRecord>(context, 'snapshot');
   const thaw = recordedResult<{ quiesced: boolean; frozenMs: number } | undefined>(context, 'thaw');
-  const domain = await observeExisting(ports, request.header.vmUuid, context.log);
+  // The VM may have left this host, and a disk the VM, while the frozen layers were copied.
+  const domain = await observeSettled(ports, request.header.vmUuid, context.log);
   const volumes = plan.volumes.map((volume) => {
     const wish = request.volumes.find((candidate) => candidate.key === volume.key) as TakeBackupVolume;
     const seal = recordedResult<CopiedVolume>(context, 'seal', volume.key);
-    const chain = chainPaths(diskOf(domain, volume.target));
-    const kept = chain.includes(wish.newDeltaPath);
+    const disk = domain?.disks.find((candidate) => candidate.target === volume.target);
+    const chain = disk === undefined ? [] : chainPaths(disk);
+    const unseen = chain.length === 0 && !changes.removedPaths.includes(wish.newDeltaPath);
+    const kept = unseen || chain.includes(wish.newDeltaPath);
     return {
       key: volume.key,
       target: volume.target,

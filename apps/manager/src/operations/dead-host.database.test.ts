@@ -1,0 +1,103 @@
+/** A host that dies in the middle of work while its VM is started on another: a whole manager and two hosts in memory. */
+import { randomUUID } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Operation } from '@holdfast/shared/api/operations.js';
+import { DomainState } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
+import { BackupsService } from '../backups/backups.service.js';
+import { OfferingsService } from '../offerings/offerings.service.js';
+import { OperationEntity } from '../persistence/entities/operation.entity.js';
+import { VmEntity } from '../persistence/entities/vm.entities.js';
+import { StoragesService } from '../storage/storages.service.js';
+import { domainOf, type FakeAgent } from '../testing/fake-agent.js';
+import { TestCluster } from '../testing/test-database.js';
+import { managerFolder, TestManager } from '../testing/test-manager.js';
+import { waitFor } from '../testing/wait-for.js';
+import { VmsService } from '../vms/vms.service.js';
+import { OperationSweep } from './operation-sweep.js';
+
+describe('work on a host that died', () => {
+  let cluster: TestCluster;
+  let manager: TestManager;
+  let dead: FakeAgent;
+  let other: FakeAgent;
+  let vm: string;
+
+  beforeAll(async () => {
+    cluster = await TestCluster.open();
+  });
+  afterAll(() => cluster.close());
+  beforeEach(async () => {
+    manager = await TestManager.start(await (await cluster.newDatabase()).open(), managerFolder(cluster.folder));
+    const zone = await manager.newZone();
+    dead = await manager.newHost(zone, 'the host that dies');
+    other = await manager.newHost(zone, 'the other host');
+    await manager
+      .get(StoragesService)
+      .create(manager.admin, { zoneId: zone as never, name: 's', type: 'dir', source: '/backup', options: '', adopt: false });
+    vm = randomUUID();
+    dead.setDomain(domainOf(vm, 'v', { vda: ['/pool/root.qcow2'] }, () => dead.newInode()));
+    await waitFor('the VM', () =>
+      rows()
+        .findOneBy(VmEntity, { id: vm })
+        .then((row) => row ?? undefined),
+    );
+    const offering = await manager.get(OfferingsService).create(manager.admin, { name: 'gold', description: '' });
+    await manager.get(VmsService).assignOffering(manager.admin, vm, { offeringId: offering.id });
+  });
+  afterEach(async () => {
+    await manager.stop();
+    await Promise.all([dead.stop(), other.stop()]);
+  });
+
+  const rows = () => manager.database.dataSource.manager;
+  const vmRow = () => rows().findOneByOrFail(VmEntity, { id: vm });
+  const take = (): Promise<Operation> =>
+    manager.get(BackupsService).create(manager.admin, vm, { description: '', isolated: false, quiesce: 'no' });
+
+  it('is given up when the VM runs elsewhere: its disks are brought to rest and backed up there', async () => {
+    dead.scripts.push({ hold: true });
+    const operation = await take();
+    await waitFor('the agent to work', () => dead.operations.get(operation.id));
+    const domain = dead.domains.get(vm);
+    if (domain === undefined) throw new Error('no domain');
+    await dead.stop();
+    const hostId = (await vmRow()).hostId ?? '';
+    await manager.hostState(hostId, 'Down');
+    // A definition alone proves nothing: the VM may still run where nobody answers.
+    other.setDomain({ ...domain, state: DomainState.DOMAIN_STATE_SHUT_OFF });
+    other.setDomain(domain);
+    expect(await manager.finished(operation.id)).toMatchObject({
+      state: 'Failed',
+      error: { code: 'INTERRUPTED', message: expect.stringMatching(/runs on another host/) },
+    });
+    await waitFor('rest', async () => ((await vmRow()).protectionState === 'Ok' ? true : undefined));
+    expect(other.accepted.at(-1)).toMatchObject({ kind: 'cleanupBackupError' });
+    expect(await manager.finished((await take()).id)).toMatchObject({ state: 'Succeeded' });
+
+    // It comes back with the work unfinished, and is told to forget it once it has ended there.
+    await dead.start();
+    await manager.hostState(hostId, 'Up');
+    dead.resume(operation.id);
+    await waitFor('the end', () => (dead.operations.get(operation.id)?.operation.finishedAtUnixMs ? true : undefined));
+    await manager.get(OperationSweep).round();
+    expect(dead.forgotten).toContain(operation.id);
+    expect(await vmRow()).toMatchObject({ powerState: 'Running', protectionState: 'Ok' });
+  });
+
+  it('is waited for as long as nobody has seen the VM run elsewhere', async () => {
+    dead.scripts.push({ hold: true });
+    const operation = await take();
+    await waitFor('the agent to work', () => dead.operations.get(operation.id));
+    const domain = dead.domains.get(vm);
+    if (domain === undefined) throw new Error('no domain');
+    await dead.stop();
+    await manager.hostState((await vmRow()).hostId ?? '', 'Down');
+    other.setDomain({ ...domain, state: DomainState.DOMAIN_STATE_SHUT_OFF });
+    await waitFor('waiting', async () =>
+      (await rows().findOneByOrFail(OperationEntity, { id: operation.id })).waitingFor === null ? undefined : true,
+    );
+    await dead.start();
+    dead.resume(operation.id);
+    expect(await manager.finished(operation.id)).toMatchObject({ state: 'Succeeded' });
+  });
+});
