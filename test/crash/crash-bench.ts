@@ -37,6 +37,9 @@ export interface End {
 export class CrashBench {
   /** What a case wants to tell in its line. */
   readonly notes: string[] = [];
+  /** Files of ours that are in no chain of the VM, and rightly so: those of a disk that was detached. */
+  readonly keptFiles = new Set<string>();
+  private restoring: string | undefined;
   private comparable: string[] = [];
   /** The backup that restores go back to, and its parents before it. */
   private readonly restoreChain: Backup['id'][] = [];
@@ -144,9 +147,16 @@ export class CrashBench {
     return (await this.stack.startBackup(this.vm, wish)).id;
   }
 
-  async startRestore(): Promise<string> {
-    if (this.restored === undefined) throw new Error('there is no backup to restore');
-    return (await this.stack.startRestore({ id: this.restored })).id;
+  /** Restores a backup whose content is kept; default: always the same one. */
+  async startRestore(backupId: string | undefined = this.restored): Promise<string> {
+    if (backupId === undefined) throw new Error('there is no backup to restore');
+    this.restoring = backupId;
+    return (await this.stack.startRestore({ id: backupId as Backup['id'] })).id;
+  }
+
+  /** Backups whose content is kept, oldest first. */
+  get comparableBackups(): readonly string[] {
+    return [...this.comparable];
   }
 
   async startFinishChain(): Promise<string> {
@@ -182,7 +192,7 @@ export class CrashBench {
   /** A restore that succeeded has brought the kept content back; the files it left behind are released. */
   async concludeRestore(_operationId: string, succeeded: boolean): Promise<void> {
     if (!succeeded) return;
-    if (this.restored !== undefined) await this.model.returnTo(this.restored);
+    if (this.restoring !== undefined) await this.model.returnTo(this.restoring);
     const release = await this.stack.api.delete<Operation>(`/vms/${this.vm.uuid}/superseded-files`);
     const end = await waitForEnd(this.stack.api, release.id);
     if (end.state !== 'Succeeded')
@@ -316,7 +326,13 @@ export class CrashBench {
       const file = join(this.storage.path, backupFolder(this.vm.uuid, id), volumeFile(this.keys.get('vdb') ?? ''));
       await this.demandDevice(file, 'qcow2', this.model.pathOf(id), `backup ${id} of vdb`);
     }
-    await demandInvariants({ stack: this.stack, vms: [this.vm], storages: [this.place], references: this.references });
+    await demandInvariants({
+      stack: this.stack,
+      vms: [this.vm],
+      storages: [this.place],
+      references: this.references,
+      keptFiles: this.keptFiles,
+    });
     if (state === 'shut off') await this.vm.start();
     const wrong = await this.model.wrongFiles(this.vm);
     if (wrong.length > 0) throw new Error(`files in the guest are not what they were: ${wrong.join(', ')}`);

@@ -12,11 +12,14 @@ export interface InvariantScope {
   readonly vms: readonly TestVm[];
   readonly storages: readonly StackStorage[];
   readonly references: References;
+  /** Files with names of ours that are rightly in no chain and in no list: those of disks that were detached. */
+  readonly keptFiles?: ReadonlySet<string>;
 }
 
 /** Everything that is wrong, in words; empty when all invariants hold. */
-export async function invariantViolations({ stack, vms, storages, references }: InvariantScope): Promise<string[]> {
-  const found = await primaryViolations(stack, vms);
+export async function invariantViolations(scope: InvariantScope): Promise<string[]> {
+  const { stack, vms, storages, references } = scope;
+  const found = await primaryViolations(stack, vms, scope.keptFiles);
   for (const { media, storage } of storages) {
     const backups = await stack.api.list<Backup>('/backups', { storageId: storage.id });
     const published = backups.filter(({ state }) => state === 'BackedUp' || state === 'Removed');

@@ -13,9 +13,13 @@ const delta = /\.hf\.qcow2$/;
 /** Files that only the product makes. */
 const ours = /(\.hf\.qcow2|\.restored\.qcow2|\.partial)$/;
 
-export async function primaryViolations(stack: SystemStack, vms: readonly TestVm[]): Promise<string[]> {
+export async function primaryViolations(
+  stack: SystemStack,
+  vms: readonly TestVm[],
+  keptFiles: ReadonlySet<string> = new Set(),
+): Promise<string[]> {
   const found: string[] = [];
-  const referred = new Set<string>();
+  const referred = new Set<string>(keptFiles);
   for (const vm of vms) {
     const say = (what: string): unknown => found.push(`VM ${vm.name}: ${what}`);
     const seen = await stack.vm(vm);

@@ -1,0 +1,34 @@
+/** The operations of a walk: those that are crash-tested, and a few of which the walk alone has the state. One line each. */
+import type { CrashBench } from '../crash/crash-bench.js';
+import { OPERATIONS } from '../crash/operations.js';
+import type { Choosable, WalkState } from './choose-step.js';
+
+export interface WalkOperation extends Choosable {
+  /** Brings the VM to where it can start; undisturbed. */
+  prepare(bench: CrashBench): Promise<void>;
+  /** Starts it; returns its operation id. */
+  start(bench: CrashBench, state: WalkState, chance: number): Promise<string>;
+  conclude(bench: CrashBench, operationId: string, succeeded: boolean): Promise<void>;
+}
+
+/** How often, where it is not once. */
+const WEIGHTS: Readonly<Record<string, number>> = { TakeBackup: 4, 'TakeBackup-stopped': 2 };
+
+export const WALK_OPERATIONS: readonly WalkOperation[] = [
+  ...OPERATIONS.map((operation) => ({ ...operation, weight: WEIGHTS[operation.name] ?? 1 })),
+  {
+    name: 'TakeBackup-isolated',
+    weight: 1,
+    prepare: (bench) => bench.runningWithNewContent(),
+    start: (bench) => bench.startBackup({ isolated: true, quiesce: 'try' }),
+    conclude: async (bench, id, succeeded) => void (await bench.concludeBackup(id, succeeded)),
+  },
+  {
+    name: 'RestoreBackup-any',
+    weight: 2,
+    possible: ({ backups }) => backups.length > 0,
+    prepare: (bench) => bench.stoppedWithNewContent(),
+    start: (bench, { backups }, chance) => bench.startRestore(backups[Math.floor(chance * backups.length)]),
+    conclude: (bench, id, succeeded) => bench.concludeRestore(id, succeeded),
+  },
+];
