@@ -70,6 +70,7 @@ export class CommandRig {
     const starts = new StartGuard({ dir: join(stateDir, 'hook'), files, log });
     await starts.recover([]);
     const runner = new OperationRunner({
+      bootId: 'this boot',
       journals: new JournalStore(stateDir),
       fencing: new FencingTokens(stateDir),
       commands: createCommands({

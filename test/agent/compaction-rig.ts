@@ -73,6 +73,7 @@ export class CompactionRig {
       ...{ hypervisor: untouched, duties: untouched, starts: untouched },
     });
     const runner = new OperationRunner({
+      bootId: 'this boot',
       ...{ journals: options.journals ?? new JournalStore(stateDir), fencing: new FencingTokens(stateDir) },
       ...{ commands: { CompactChain: command }, maxConcurrentOperations: 0, breakpoints: noBreakpoints },
       ...{ undoPatienceMs: 60_000, backoff: { firstMs: 1, mostMs: 5 }, clock, log },

@@ -33,6 +33,8 @@ dir=$1 name=$2; shift 2
 read -r pid _ < /proc/self/stat
 hostname "$name"
 mount -t proc proc /proc
+cat /proc/sys/kernel/random/uuid > "$dir/boot_id"
+mount --bind "$dir/boot_id" /proc/sys/kernel/random/boot_id
 mount --bind "$dir/hosts" /etc/hosts
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/lock
