@@ -1,7 +1,7 @@
 /** The queue on a real PostgreSQL: order per VM, limits per host, several claimers, leases and fenced writes. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type { OperationKind } from '@holdfast/shared/api/operations.js';
+import { operationKindSchema, type OperationKind } from '@holdfast/shared/api/operations.js';
 import { Clock } from '../platform/clock.js';
 import type { OpenDatabase } from '../persistence/database/database.js';
 import { SettingOverrideEntity } from '../persistence/entities/access.entities.js';
@@ -101,6 +101,21 @@ describe('OperationQueue', () => {
       await finish(only);
     }
     expect(ran).toEqual(asked);
+  });
+
+  it.each(operationKindSchema.options)('while a %s works on a VM, every kind of operation waits for it', async (running) => {
+    for (const arriving of operationKindSchema.options) {
+      const vm = await newVm();
+      const first = await ask(vm, running);
+      const second = await ask(vm, arriving);
+      const elsewhere = await ask(await newVm(await newHost()), arriving);
+      const claimed = await claimAll();
+      expect(claimed.map(({ id }) => id).sort()).toEqual([first, elsewhere].sort());
+      for (const operation of claimed) await finish(operation);
+      const [next, ...others] = await claimAll();
+      expect([next?.id, others]).toEqual([second, []]);
+      if (next !== undefined) await finish(next);
+    }
   });
 
   it.each<[string, () => Promise<void>, number]>([
