@@ -86,7 +86,7 @@ export class OperationFollower {
           await this.wait(now, claim, `the host "${host.name}": ${thrown.message}`, signals);
         } else if (now.accepted) {
           throw thrown;
-        } else if (this.isOutdated(thrown, now)) {
+        } else if (this.isOutdated(thrown, now) || (await this.isSetBack(thrown, now))) {
           await this.replan(now, claim, thrown);
         } else {
           // The agent refused to begin: nothing has happened.
@@ -245,6 +245,27 @@ export class OperationFollower {
 
   private isOutdated(error: { readonly code: ErrorData['code'] } | null, operation: OperationEntity): boolean {
     return error?.code === 'PLAN_OUTDATED' && operation.replans < MAX_REPLANS && !operation.cancelRequested;
+  }
+
+  /**
+   * The agent has seen a newer fencing token than this database has ever given out: the database was set back to an earlier
+   * day. True when the VM's token has caught up, so that a new plan is sent under a newer one. When the database itself has
+   * given out a newer token, the command really is an old one: false.
+   */
+  private async isSetBack(error: HoldfastError, operation: OperationEntity): Promise<boolean> {
+    const { highest = '' } = error.fields;
+    if (error.code !== 'FENCED' || !/^\d+$/.test(highest) || operation.replans >= MAX_REPLANS) return false;
+    return this.dataSource.transaction(async (manager) => {
+      const vm = await lockVm(manager, operation.vmId);
+      if (vm.fencingToken.toString() !== operation.request?.header.fencingToken) return false;
+      await manager.update(VmEntity, { id: vm.id }, { fencingToken: BigInt(highest) });
+      this.logger.warn('the host has seen newer work on the VM than this database knows: was the database set back?', {
+        vmId: vm.id,
+        fencingToken: vm.fencingToken.toString(),
+        highest,
+      });
+      return true;
+    });
   }
 
   /** The VM was not as planned: forgets the plan, so that it is made again. */

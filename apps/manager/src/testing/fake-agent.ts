@@ -172,7 +172,8 @@ export class FakeAgent {
         throw new HoldfastError('OPERATION_ID_REUSED', `${header.operationId} was used for something else`);
       return known.operation;
     }
-    if (header.fencingToken < (this.fencing.get(header.vmUuid) ?? 0n)) throw new HoldfastError('FENCED', 'an older token');
+    const highest = this.fencing.get(header.vmUuid) ?? 0n;
+    if (header.fencingToken < highest) throw new HoldfastError('FENCED', 'an older token', { highest: String(highest) });
     this.fencing.set(header.vmUuid, header.fencingToken);
     const script = this.scripts.shift() ?? {};
     if (script.refuse !== undefined) throw script.refuse;

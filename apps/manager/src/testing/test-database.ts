@@ -9,6 +9,13 @@ import { ensureDatabase, openPrivateCluster, type PrivateCluster } from '../pers
 
 const TEMPLATE = 'holdfast_template';
 
+export interface TestDatabase {
+  /** May be called again: each is a manager's own view of it. */
+  open(): Promise<OpenDatabase>;
+  /** The database as it is now, as another one. Nobody may have it open. */
+  copy(): Promise<TestDatabase>;
+}
+
 export class TestCluster {
   private constructor(
     readonly folder: string,
@@ -28,12 +35,16 @@ export class TestCluster {
     return new TestCluster(folder, cluster);
   }
 
-  /** A new, empty, migrated database. `open` may be called again: each is a manager's own view of it. */
-  async newDatabase(): Promise<{ open(): Promise<OpenDatabase> }> {
+  /** A new, empty, migrated database. */
+  newDatabase(): Promise<TestDatabase> {
+    return this.databaseFrom(TEMPLATE);
+  }
+
+  private async databaseFrom(template: string): Promise<TestDatabase> {
     const database = `t_${randomUUID().replaceAll('-', '')}`;
     const admin = plainClient({ socketFolder: this.cluster.socketFolder, user: this.cluster.user, database: 'postgres' });
     await admin.connect();
-    await admin.query(`CREATE DATABASE ${database} TEMPLATE ${TEMPLATE}`);
+    await admin.query(`CREATE DATABASE ${database} TEMPLATE ${template}`);
     await admin.end();
     const address = { socketFolder: this.cluster.socketFolder, user: this.cluster.user, database };
     return {
@@ -41,6 +52,7 @@ export class TestCluster {
         const dataSource = await createDataSource(address).initialize();
         return { dataSource, address, close: () => dataSource.destroy() };
       },
+      copy: () => this.databaseFrom(database),
     };
   }
 

@@ -71,6 +71,7 @@ export const storageCheckSchema = z.object({
   notChecked: z.array(z.string()).describe('What could not be judged now, a sentence each'),
 });
 export type StorageCheck = z.infer<typeof storageCheckSchema>;
+export const checkStorageSchema = z.object({});
 export const cleanStorageSchema = z.object({
   findings: z.array(z.string().min(1)).min(1, 'name at least one finding of a check').describe('Ids of findings'),
 });

@@ -241,6 +241,16 @@ describe('what does not fit the state of things', () => {
     expectProblem(answer, 503, 'HOST_UNAVAILABLE');
   });
 
+  test('a check and a cleaning: no host is up, no such storage, nothing named, not the administrator', async () => {
+    const of = (id: string, action: string): string => `/secondary-storages/${id}/actions/${action}`;
+    expectProblem(await admin('POST', of(the.storageId, 'check'), {}), 503, 'HOST_UNAVAILABLE');
+    expectProblem(await admin('POST', of(the.storageId, 'clean'), { findings: ['a'] }), 503, 'HOST_UNAVAILABLE');
+    expectProblem(await admin('POST', of(the.zoneId, 'check'), {}), 404, 'NOT_FOUND');
+    expectProblem(await admin('POST', of(the.storageId, 'clean'), { findings: [] }), 400, 'INVALID_INPUT');
+    expectProblem(await user('POST', of(the.storageId, 'check'), {}), 403, 'FORBIDDEN');
+    expectProblem(await user('POST', of(the.storageId, 'clean'), { findings: ['a'] }), 403, 'FORBIDDEN');
+  });
+
   test('a setting whose value is wrong', async () => {
     expectProblem(await admin('PUT', '/settings/backup.chain.size', { value: 'many' }), 400, 'INVALID_INPUT');
     expect((await admin('PUT', `/zones/${the.zoneId}/settings/backup.chain.size`, { value: '5' })).body).toMatchObject({

@@ -15,6 +15,7 @@ export interface Fixtures {
   /** Of the account that owns the VM `mine`. */
   readonly userKey: string;
   readonly zoneId: string;
+  readonly storageId: string;
   readonly hostId: string;
   readonly offeringId: string;
   /** A running VM of the user. */
@@ -99,6 +100,7 @@ export async function makeFixtures(app: INestApplication): Promise<Fixtures> {
     adminKey,
     userKey,
     zoneId,
+    storageId,
     hostId,
     offeringId: offering.id,
     mine,

@@ -30,6 +30,7 @@ import { PlatformModule } from '../../platform/platform.module.js';
 import { RestoresService } from '../../restores/restores.service.js';
 import { SchedulesService } from '../../schedules/schedules.service.js';
 import { SettingsModule } from '../../settings/settings.module.js';
+import { StorageCheckService } from '../../storage/check/storage-check.service.js';
 import { StoragesService } from '../../storage/storages.service.js';
 import { VmsService } from '../../vms/vms.service.js';
 import { GatewayModule } from '../gateway.module.js';
@@ -45,6 +46,7 @@ const services = [
   DeletionsService,
   UsageService,
   StoragesService,
+  StorageCheckService,
   SchedulesService,
   OperationsService,
 ];

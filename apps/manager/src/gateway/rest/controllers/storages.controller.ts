@@ -3,6 +3,7 @@ import { Body, Controller, Delete, Get, Param, Patch, Post, Query } from '@nestj
 import { ApiTags } from '@nestjs/swagger';
 import { pageSchema, type Page } from '@holdfast/shared/api/common.js';
 import {
+  checkStorageSchema,
   cleanStorageSchema,
   createStorageSchema,
   listStoragesSchema,
@@ -78,7 +79,11 @@ export class StoragesController {
     'Compare what lies on a secondary storage, and in the primary pools of its zone, with the records; writes nothing',
     storageCheckSchema,
   )
-  check(@CurrentCaller() caller: Caller, @Param('id', { schema: storageIdSchema }) id: string): Promise<StorageCheck> {
+  check(
+    @CurrentCaller() caller: Caller,
+    @Param('id', { schema: storageIdSchema }) id: string,
+    @Body({ schema: strict(checkStorageSchema) }) _input: object,
+  ): Promise<StorageCheck> {
     return this.checks.check(caller, id);
   }
 
