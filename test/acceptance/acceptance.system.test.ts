@@ -1,15 +1,18 @@
 /**
- * The acceptance rows, each as a test, but for those that sweep crash cases: of these test/crash runs a fixed part.
+ * The acceptance rows, each as a test, but for those that sweep crash cases or walk for long: of these test/crash and test/walk
+ * run a fixed part.
  * `make acceptance` runs them all.
  */
 import { afterAll, beforeAll, describe, it } from '@jest/globals';
 import { rowGroups, selectRows } from './groups.js';
 import { crashRows } from './rows/crash.js';
+import { walkRows } from './rows/walk.js';
 import { runRows } from './run-rows.js';
 import type { RowResult } from './row.js';
 
 const rowTimeoutMs = 900_000;
-const chosen = new Set([...selectRows(process.env['CASES'])].filter((id) => !crashRows.ids.includes(id)));
+const elsewhere = [...crashRows.ids, ...walkRows.ids];
+const chosen = new Set([...selectRows(process.env['CASES'])].filter((id) => !elsewhere.includes(id)));
 
 describe('acceptance', () => {
   const results = new Map<string, RowResult>();

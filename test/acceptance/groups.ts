@@ -9,6 +9,7 @@ import { holdfastLostRows } from './rows/holdfast-lost.js';
 import { movedVmRows } from './rows/moved-vm.js';
 import { restoreRows } from './rows/restore.js';
 import { staleStartRows } from './rows/stale-start.js';
+import { walkRows } from './rows/walk.js';
 
 export const rowGroups: readonly AnyRowGroup[] = [
   chainRows,
@@ -20,6 +21,7 @@ export const rowGroups: readonly AnyRowGroup[] = [
   failedCopyRows,
   staleStartRows,
   crashRows,
+  walkRows,
 ];
 
 /**
