@@ -1,13 +1,13 @@
 /** `holdfast schedule …` */
 import type { Operation } from '@holdfast/shared/api/operations.js';
-import type { PreviewSchedule, Schedule, SchedulePreview } from '@holdfast/shared/api/schedules.js';
+import type { AppliedRetention, PreviewSchedule, Schedule, SchedulePreview } from '@holdfast/shared/api/schedules.js';
 import { Option, type Command } from 'commander';
 import { find } from '../api/resolve.js';
 import type { CommandContext } from '../context.js';
 import { CliError } from '../errors/cli-error.js';
 import { finishCommand } from '../operations/finish-command.js';
 import { printable } from '../output/text.js';
-import { previewText, scheduleTable, scheduleText } from '../output/schedule-text.js';
+import { previewText, retentionText, scheduleTable, scheduleText } from '../output/schedule-text.js';
 import { wholeNumber } from './arguments.js';
 import { examples, type Shell } from './command-group.js';
 
@@ -43,7 +43,8 @@ interface UpdateOptions extends TimingOptions {
 
 const YES_OR_NO = ['yes', 'no'];
 
-export function addScheduleCommands({ program, run }: Shell): void {
+export function addScheduleCommands(shell: Shell): void {
+  const { program, run } = shell;
   const schedule = program.command('schedule').description('Backups by themselves: when, and how many stay');
 
   withRetention(
@@ -183,6 +184,30 @@ export function addScheduleCommands({ program, run }: Shell): void {
         const found = await find.schedule(context.api, nameOrId);
         const operation = await context.api.post<Operation>(`/backup-schedules/${found.id}/actions/run`);
         await finishCommand(context, operation, { wait: options.wait, done: () => 'Backed up.\n' });
+      }),
+    );
+  addPruneCommand(shell, schedule);
+}
+
+function addPruneCommand({ run }: Shell, schedule: Command): void {
+  schedule
+    .command('prune <schedule>')
+    .description('Delete what no rule of the schedule keeps, now; it happens by itself after each of its backups')
+    .option('--dry-run', 'only say what would go, and why')
+    .option('--wait', 'until the files are gone, with progress')
+    .addHelpText('after', examples('holdfast schedule prune nightly --dry-run'))
+    .action(
+      run<{ dryRun?: boolean; wait?: boolean }>(async (context, [nameOrId = ''], options) => {
+        const found = await find.schedule(context.api, nameOrId);
+        const path = `/backup-schedules/${found.id}/actions/apply-retention`;
+        const applied = await context.api.post<AppliedRetention>(path, { dryRun: options.dryRun === true });
+        const text = retentionText(applied.retention);
+        if (applied.operation === undefined) {
+          context.print(applied, () => `${text}Nothing was deleted.\n`);
+          return;
+        }
+        if (!context.json) context.io.out(text);
+        await finishCommand(context, applied.operation, { wait: options.wait, done: () => 'Deleted.\n' });
       }),
     );
 }

@@ -108,7 +108,7 @@ describe('a schedule', () => {
     const { exitCode, out } = await runWith(routes, ['schedule', 'show', 'nightly']);
     expect(exitCode).toBe(0);
     expect(out).toContain('daily at 02:00 (cron: 0 2 * * *)');
-    expect(out).toContain('retention: 1 of 2 backups would go now');
+    expect(out).toContain('retention: 1 of 2 go');
     expect(out).toMatch(/b1 +GOES +keepLast: older than the newest backup/);
   });
 
@@ -117,6 +117,25 @@ describe('a schedule', () => {
     expect([exitCode, asked[1]?.body]).toEqual([0, { enabled: false, retention: null }]);
     const both = await runWith(routes, ['schedule', 'update', 'nightly', '--keep-last', '3', '--keep-everything']);
     expect([both.exitCode, both.asked]).toEqual([2, []]);
+  });
+
+  test('is pruned, or only said to be: what goes is shown with its reason', async () => {
+    const path = `POST /backup-schedules/${ID}/actions/apply-retention`;
+    const said = await runWith({ ...routes, [path]: json({ retention: preview.retention }) }, [
+      'schedule',
+      'prune',
+      'nightly',
+      '--dry-run',
+    ]);
+    expect([said.exitCode, said.asked[1]?.body]).toEqual([0, { dryRun: true }]);
+    expect(said.out).toMatch(/b1 +GOES[^]*Nothing was deleted/);
+    const done = await runWith({ ...routes, [path]: json({ retention: preview.retention, operation: operation() }) }, [
+      'schedule',
+      'prune',
+      'nightly',
+    ]);
+    expect([done.exitCode, done.asked[1]?.body]).toEqual([0, { dryRun: false }]);
+    expect(done.out).toMatch(/b1 +GOES/);
   });
 
   test('is listed, with why one does not fire; run; deleted', async () => {

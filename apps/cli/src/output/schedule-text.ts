@@ -1,5 +1,5 @@
 /** Schedules for people: lists, one in full, next runs, and what retention would do. Pure. */
-import type { Schedule, SchedulePreview } from '@holdfast/shared/api/schedules.js';
+import type { RetentionVerdict, Schedule, SchedulePreview } from '@holdfast/shared/api/schedules.js';
 import { errorLine, keyValues, printable, table, time } from './text.js';
 
 export function scheduleTable(schedules: readonly Schedule[]): string {
@@ -31,7 +31,7 @@ export function scheduleText(one: Schedule): string {
     ['jitter', one.jitterSeconds === 0 ? undefined : `up to ${one.jitterSeconds} s`],
     ['makes', one.isolated ? 'isolated full backups' : 'backups of the chain'],
     ['quiesce', one.quiesce],
-    ['keeps', retentionText(one)],
+    ['keeps', policyText(one)],
     ['missed runs', one.catchUp ? 'are made once, later' : 'are left out'],
     ['does not fire', one.idleReason],
     ['next run', time(one.nextRunAt)],
@@ -49,13 +49,14 @@ export function previewText(preview: SchedulePreview, { jitter = 0 }: { readonly
     preview.runs.map((run) => [time(run.at), run.local]),
     'none',
   )}`;
-  if (preview.retention.length === 0) return runs;
-  const gone = preview.retention.filter((one) => !one.keep).length;
-  return `${runs}\nretention: ${gone} of ${preview.retention.length} backups would go now\n${table(
-    ['CONTENT OF', 'BACKUP', '', 'WHY'],
-    preview.retention.map((one) => [time(one.frozenAt), one.name, one.keep ? 'stays' : 'GOES', one.reasons.join('; ')]),
-    '',
-  )}`;
+  return preview.retention.length === 0 ? runs : `${runs}\n${retentionText(preview.retention)}`;
+}
+
+/** Backups with what becomes of them and why. */
+export function retentionText(verdicts: readonly RetentionVerdict[]): string {
+  const gone = verdicts.filter((one) => !one.keep).length;
+  const rows = verdicts.map((one) => [time(one.frozenAt), one.name, one.keep ? 'stays' : 'GOES', one.reasons.join('; ')]);
+  return `retention: ${gone} of ${verdicts.length} go\n${table(['CONTENT OF', 'BACKUP', '', 'WHY'], rows, 'No backups of this schedule.')}`;
 }
 
 const RULES = {
@@ -68,7 +69,7 @@ const RULES = {
   keepYearly: 'yearly',
 } as const;
 
-function retentionText({ retention }: Schedule): string {
+function policyText({ retention }: Schedule): string {
   if (retention === undefined) return 'everything';
   const rules = (Object.keys(RULES) as (keyof typeof RULES)[]).filter((rule) => (retention[rule] ?? 0) > 0);
   return printable(rules.map((rule) => `${RULES[rule]}: ${retention[rule]}`).join(', '));

@@ -1,6 +1,6 @@
 /** TakeBackup: planned from a fresh look at the VM, recorded in one transaction when the agent is finished. */
 import { Injectable } from '@nestjs/common';
-import { DataSource, type EntityManager } from 'typeorm';
+import { DataSource, IsNull, Not, type EntityManager } from 'typeorm';
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import type { AgentOperation, TakenBackup } from '../agents/agent-types.js';
 import type { TakeBackup } from '../persistence/agent-command.js';
@@ -10,6 +10,7 @@ import type { OperationHandler, Preparation } from '../operations/operation-hand
 import { OperationHandlers } from '../operations/operation-handlers.js';
 import { BackupEntity, BackupVolumeEntity } from '../persistence/entities/backup.entities.js';
 import type { OperationEntity } from '../persistence/entities/operation.entity.js';
+import { ScheduleEntity } from '../persistence/entities/schedule.entity.js';
 import { StorageEntity } from '../persistence/entities/storage.entity.js';
 import { VmEntity, VolumeDeltaEntity } from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
@@ -180,6 +181,10 @@ export class TakeBackupHandler implements OperationHandler {
         { volumeId: volume.key, backupId: backup.id },
         volume.deltaPath === '' ? { state: 'Present' } : { path: volume.deltaPath, inode: volume.deltaInode, state: 'Present' },
       );
+    }
+    if (backup.scheduleId !== null) {
+      const withRetention = { id: backup.scheduleId, retention: Not(IsNull()) };
+      await manager.update(ScheduleEntity, withRetention, { retentionDueAt: this.clock.now() });
     }
     if (backup.isolated) {
       await manager.update(VmEntity, { id: vm.id }, { lastBackupAt: new Date(Number(result.frozenAtUnixMs)) });

@@ -4,6 +4,7 @@ import { DataSource, In, type EntityManager } from 'typeorm';
 import type { Page } from '@holdfast/shared/api/common.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import type {
+  ApplyRetention,
   CreateSchedule,
   ListSchedules,
   PreviewSchedule,
@@ -24,7 +25,7 @@ import { cursorOf, pageOf } from '../persistence/paging.js';
 import { violatedUnique } from '../persistence/violations.js';
 import { Clock } from '../platform/clock.js';
 import { gone } from '../vms/vms.service.js';
-import { retentionVerdicts } from './retention-facts.js';
+import { RetentionService, type AppliedRetention } from './retention.service.js';
 import { ScheduleTimes, type Timing } from './schedule-times.js';
 import { backupWish, scheduleView } from './schedule-view.js';
 
@@ -35,6 +36,7 @@ export class SchedulesService {
   constructor(
     private readonly dataSource: DataSource,
     private readonly backups: BackupsService,
+    private readonly retention: RetentionService,
     private readonly clock: Clock,
     private readonly audit: AuditLog,
   ) {}
@@ -124,8 +126,7 @@ export class SchedulesService {
     return {
       cron: times.cron,
       runs: times.after(now, RUNS_SHOWN).map((at) => ({ at: at.toISOString(), local: localIso(local(at)) })),
-      retention:
-        scheduleId === undefined ? [] : await retentionVerdicts(manager, scheduleId, input.retention ?? {}, input.timeZone),
+      retention: scheduleId === undefined ? [] : await this.retention.judge(scheduleId, input.retention ?? null, input.timeZone),
     };
   }
 
@@ -133,6 +134,17 @@ export class SchedulesService {
   async run(caller: Caller, scheduleId: string): Promise<Operation> {
     const row = await this.require(this.dataSource.manager, caller, scheduleId);
     return this.backups.create(caller, row.vmId, backupWish(row), scheduleId);
+  }
+
+  /** Applies its retention now, as it is after each of its backups. With `dryRun` only the verdicts. */
+  async applyRetention(caller: Caller, scheduleId: string, input: ApplyRetention): Promise<AppliedRetention> {
+    const row = await this.require(this.dataSource.manager, caller, scheduleId);
+    if (input.dryRun)
+      return { retention: await this.retention.judge(scheduleId, row.retention, row.timeZone), operation: undefined };
+    const applied = await this.retention.apply(row);
+    const operationId = applied.operation?.id ?? '';
+    this.audit.changed(caller, 'schedule.apply-retention', { scheduleId, vmId: row.vmId, operationId });
+    return applied;
   }
 
   private nextRun(scheduleId: string, timing: Timing, enabled: boolean): { fireAt: Date | null; nextRunAt: Date | null } {

@@ -5,6 +5,7 @@ import { CALENDAR_FORMS, cronOf } from '../policy/calendar-text.js';
 import { isTimeZone } from '../policy/local-time.js';
 import { retentionProblem } from '../policy/retention.js';
 import { backupStateSchema, quiesceSchema } from './backups.js';
+import { operationSchema } from './operations.js';
 import { errorDataSchema, nameSchema, pageQuerySchema, timeSchema } from './common.js';
 
 /** Longest jitter: a day. */
@@ -113,6 +114,14 @@ export const retentionVerdictSchema = z.object({
   reasons: z.array(z.string()).describe('Why it stays, or why no rule keeps it'),
 });
 export type RetentionVerdict = z.infer<typeof retentionVerdictSchema>;
+
+export const applyRetentionSchema = z.object({ dryRun: z.boolean().default(false) });
+export type ApplyRetention = z.infer<typeof applyRetentionSchema>;
+export const appliedRetentionSchema = z.object({
+  retention: z.array(retentionVerdictSchema).describe('Newest first'),
+  operation: operationSchema.optional().describe('The deletion of what goes; absent: nothing goes, or dryRun'),
+});
+export type AppliedRetention = z.infer<typeof appliedRetentionSchema>;
 
 export const previewScheduleSchema = createScheduleSchema
   .omit({ name: true, quiesce: true, isolated: true, enabled: true, catchUp: true })

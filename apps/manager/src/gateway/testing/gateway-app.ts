@@ -28,6 +28,7 @@ import { OperationsService } from '../../operations/operations.service.js';
 import { PersistenceModule } from '../../persistence/persistence.module.js';
 import { PlatformModule } from '../../platform/platform.module.js';
 import { RestoresService } from '../../restores/restores.service.js';
+import { RetentionService } from '../../schedules/retention.service.js';
 import { SchedulesService } from '../../schedules/schedules.service.js';
 import { SettingsModule } from '../../settings/settings.module.js';
 import { StorageCheckService } from '../../storage/check/storage-check.service.js';
@@ -48,6 +49,7 @@ const services = [
   StoragesService,
   StorageCheckService,
   SchedulesService,
+  RetentionService,
   OperationsService,
 ];
 

@@ -1,5 +1,6 @@
 /** Backup schedules over gRPC. */
 import {
+  applyRetentionSchema,
   createScheduleSchema,
   listSchedulesSchema,
   previewScheduleSchema,
@@ -18,7 +19,8 @@ type ScheduleMethod =
   | 'updateBackupSchedule'
   | 'deleteBackupSchedule'
   | 'previewBackupSchedule'
-  | 'runBackupSchedule';
+  | 'runBackupSchedule'
+  | 'applyBackupScheduleRetention';
 
 export function scheduleMethods({ schedules }: ManagerServices): Methods<ScheduleMethod> {
   return {
@@ -81,6 +83,17 @@ export function scheduleMethods({ schedules }: ManagerServices): Methods<Schedul
       answer: async (caller, { scheduleId }) => ({
         operation: operationMessage(await schedules.run(caller, idOf('schedule_id', scheduleId))),
       }),
+    },
+    applyBackupScheduleRetention: {
+      permission: 'backup.delete',
+      answer: async (caller, { scheduleId, dryRun }) => {
+        const input = parseInput(applyRetentionSchema, { dryRun });
+        const { retention, operation } = await schedules.applyRetention(caller, idOf('schedule_id', scheduleId), input);
+        return {
+          retention: retention.map(retentionVerdictMessage),
+          operation: operation === undefined ? undefined : operationMessage(operation),
+        };
+      },
     },
   };
 }

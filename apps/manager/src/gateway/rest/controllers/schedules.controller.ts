@@ -4,12 +4,16 @@ import { ApiTags } from '@nestjs/swagger';
 import { pageSchema, type Page } from '@holdfast/shared/api/common.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import {
+  appliedRetentionSchema,
+  applyRetentionSchema,
   createScheduleSchema,
   listSchedulesSchema,
   previewScheduleSchema,
   schedulePreviewSchema,
   scheduleSchema,
   updateScheduleSchema,
+  type AppliedRetention,
+  type ApplyRetention,
   type CreateSchedule,
   type ListSchedules,
   type PreviewSchedule,
@@ -100,5 +104,17 @@ export class SchedulesController {
   @AnswersOperation('Make a backup as the schedule makes them, now')
   run(@CurrentCaller() caller: Caller, @Param('id', { schema: scheduleIdSchema }) id: string): Promise<Operation> {
     return this.schedules.run(caller, id);
+  }
+
+  @Post(':id/actions/apply-retention')
+  @RequiresPermission('backup.delete')
+  @TakesIdempotencyKey
+  @Answers(200, 'Delete what no rule of the schedule keeps, as happens after each of its backups', appliedRetentionSchema)
+  applyRetention(
+    @CurrentCaller() caller: Caller,
+    @Param('id', { schema: scheduleIdSchema }) id: string,
+    @Body({ schema: strict(applyRetentionSchema) }) input: ApplyRetention,
+  ): Promise<AppliedRetention> {
+    return this.schedules.applyRetention(caller, id, input);
   }
 }

@@ -532,6 +532,18 @@ export interface RunBackupScheduleResponse {
   operation?: Operation | undefined;
 }
 
+export interface ApplyBackupScheduleRetentionRequest {
+  scheduleId: string;
+  dryRun: boolean;
+}
+
+export interface ApplyBackupScheduleRetentionResponse {
+  /** Newest first. */
+  retention: RetentionVerdict[];
+  /** Absent: nothing goes, or dry_run. */
+  operation?: Operation | undefined;
+}
+
 export interface GetOperationRequest {
   operationId: string;
 }
@@ -8366,6 +8378,196 @@ export const RunBackupScheduleResponse: MessageFns<RunBackupScheduleResponse> = 
   },
 };
 
+function createBaseApplyBackupScheduleRetentionRequest(): ApplyBackupScheduleRetentionRequest {
+  return { scheduleId: "", dryRun: false };
+}
+
+export const ApplyBackupScheduleRetentionRequest: MessageFns<ApplyBackupScheduleRetentionRequest> = {
+  encode(message: ApplyBackupScheduleRetentionRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.scheduleId !== "") {
+      writer.uint32(10).string(message.scheduleId);
+    }
+    if (message.dryRun !== false) {
+      writer.uint32(16).bool(message.dryRun);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ApplyBackupScheduleRetentionRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseApplyBackupScheduleRetentionRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.scheduleId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ApplyBackupScheduleRetentionRequest {
+    return {
+      scheduleId: isSet(object.scheduleId)
+        ? globalThis.String(object.scheduleId)
+        : isSet(object.schedule_id)
+        ? globalThis.String(object.schedule_id)
+        : "",
+      dryRun: isSet(object.dryRun)
+        ? globalThis.Boolean(object.dryRun)
+        : isSet(object.dry_run)
+        ? globalThis.Boolean(object.dry_run)
+        : false,
+    };
+  },
+
+  toJSON(message: ApplyBackupScheduleRetentionRequest): unknown {
+    const obj: any = {};
+    if (message.scheduleId !== "") {
+      obj.scheduleId = message.scheduleId;
+    }
+    if (message.dryRun !== false) {
+      obj.dryRun = message.dryRun;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ApplyBackupScheduleRetentionRequest>, I>>(
+    base?: I,
+  ): ApplyBackupScheduleRetentionRequest {
+    return ApplyBackupScheduleRetentionRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ApplyBackupScheduleRetentionRequest>, I>>(
+    object: I,
+  ): ApplyBackupScheduleRetentionRequest {
+    const message = createBaseApplyBackupScheduleRetentionRequest();
+    message.scheduleId = object.scheduleId ?? "";
+    message.dryRun = object.dryRun ?? false;
+    return message;
+  },
+};
+
+function createBaseApplyBackupScheduleRetentionResponse(): ApplyBackupScheduleRetentionResponse {
+  return { retention: [], operation: undefined };
+}
+
+export const ApplyBackupScheduleRetentionResponse: MessageFns<ApplyBackupScheduleRetentionResponse> = {
+  encode(message: ApplyBackupScheduleRetentionResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.retention) {
+      RetentionVerdict.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ApplyBackupScheduleRetentionResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseApplyBackupScheduleRetentionResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.retention.push(RetentionVerdict.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ApplyBackupScheduleRetentionResponse {
+    return {
+      retention: globalThis.Array.isArray(object?.retention)
+        ? object.retention.map((e: any) => RetentionVerdict.fromJSON(e))
+        : [],
+      operation: isSet(object.operation) ? Operation.fromJSON(object.operation) : undefined,
+    };
+  },
+
+  toJSON(message: ApplyBackupScheduleRetentionResponse): unknown {
+    const obj: any = {};
+    if (message.retention?.length) {
+      obj.retention = message.retention.map((e) => RetentionVerdict.toJSON(e));
+    }
+    if (message.operation !== undefined) {
+      obj.operation = Operation.toJSON(message.operation);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ApplyBackupScheduleRetentionResponse>, I>>(
+    base?: I,
+  ): ApplyBackupScheduleRetentionResponse {
+    return ApplyBackupScheduleRetentionResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ApplyBackupScheduleRetentionResponse>, I>>(
+    object: I,
+  ): ApplyBackupScheduleRetentionResponse {
+    const message = createBaseApplyBackupScheduleRetentionResponse();
+    message.retention = object.retention?.map((e) => RetentionVerdict.fromPartial(e)) || [];
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
 function createBaseGetOperationRequest(): GetOperationRequest {
   return { operationId: "" };
 }
@@ -10897,6 +11099,20 @@ export const ManagerService = {
       Buffer.from(RunBackupScheduleResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RunBackupScheduleResponse => RunBackupScheduleResponse.decode(value),
   },
+  /** Deletes what no rule of the schedule keeps, as happens after each of its backups. With dry_run: only the verdicts. */
+  applyBackupScheduleRetention: {
+    path: "/holdfast.manager.v1.Manager/ApplyBackupScheduleRetention" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ApplyBackupScheduleRetentionRequest): Buffer =>
+      Buffer.from(ApplyBackupScheduleRetentionRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ApplyBackupScheduleRetentionRequest =>
+      ApplyBackupScheduleRetentionRequest.decode(value),
+    responseSerialize: (value: ApplyBackupScheduleRetentionResponse): Buffer =>
+      Buffer.from(ApplyBackupScheduleRetentionResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ApplyBackupScheduleRetentionResponse =>
+      ApplyBackupScheduleRetentionResponse.decode(value),
+  },
   /** Operations. */
   getOperation: {
     path: "/holdfast.manager.v1.Manager/GetOperation" as const,
@@ -11115,6 +11331,11 @@ export interface ManagerServer extends UntypedServiceImplementation {
   previewBackupSchedule: handleUnaryCall<PreviewBackupScheduleRequest, PreviewBackupScheduleResponse>;
   /** A backup as the schedule makes them, now. */
   runBackupSchedule: handleUnaryCall<RunBackupScheduleRequest, RunBackupScheduleResponse>;
+  /** Deletes what no rule of the schedule keeps, as happens after each of its backups. With dry_run: only the verdicts. */
+  applyBackupScheduleRetention: handleUnaryCall<
+    ApplyBackupScheduleRetentionRequest,
+    ApplyBackupScheduleRetentionResponse
+  >;
   /** Operations. */
   getOperation: handleUnaryCall<GetOperationRequest, GetOperationResponse>;
   listOperations: handleUnaryCall<ListOperationsRequest, ListOperationsResponse>;
@@ -11824,6 +12045,22 @@ export interface ManagerClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RunBackupScheduleResponse) => void,
+  ): ClientUnaryCall;
+  /** Deletes what no rule of the schedule keeps, as happens after each of its backups. With dry_run: only the verdicts. */
+  applyBackupScheduleRetention(
+    request: ApplyBackupScheduleRetentionRequest,
+    callback: (error: ServiceError | null, response: ApplyBackupScheduleRetentionResponse) => void,
+  ): ClientUnaryCall;
+  applyBackupScheduleRetention(
+    request: ApplyBackupScheduleRetentionRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ApplyBackupScheduleRetentionResponse) => void,
+  ): ClientUnaryCall;
+  applyBackupScheduleRetention(
+    request: ApplyBackupScheduleRetentionRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ApplyBackupScheduleRetentionResponse) => void,
   ): ClientUnaryCall;
   /** Operations. */
   getOperation(

@@ -1,0 +1,66 @@
+/**
+ * Applies the retention of schedules: judges their backups and asks for the deletion of those that no rule keeps. Must not
+ * decide what a deletion means for a chain. The verdict and the request are one transaction under the VM's lock, so that
+ * several managers ask once, and a manager that dies leaves the rest to be asked for.
+ */
+import { Injectable } from '@nestjs/common';
+import { DataSource, type EntityManager } from 'typeorm';
+import type { Operation } from '@holdfast/shared/api/operations.js';
+import type { RetentionVerdict } from '@holdfast/shared/api/schedules.js';
+import type { BackupId } from '@holdfast/shared/ids/ids.js';
+import { decideRetention, type RetentionPolicy } from '@holdfast/shared/policy/retention.js';
+import { DeletionsService } from '../deletions/deletions.service.js';
+import { lockVm } from '../inventory/vm-lookup.js';
+import { BackupEntity } from '../persistence/entities/backup.entities.js';
+import { ScheduleEntity } from '../persistence/entities/schedule.entity.js';
+
+export interface AppliedRetention {
+  /** Newest first. */
+  readonly retention: RetentionVerdict[];
+  /** The deletion; undefined when nothing goes. */
+  readonly operation: Operation | undefined;
+}
+
+@Injectable()
+export class RetentionService {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly deletions: DeletionsService,
+  ) {}
+
+  /** What a policy says of the backups that a schedule has now. Changes nothing. */
+  judge(scheduleId: string, policy: RetentionPolicy | null, timeZone: string): Promise<RetentionVerdict[]> {
+    return verdicts(this.dataSource.manager, scheduleId, policy, timeZone);
+  }
+
+  /** Asks for the deletion of what the schedule's own policy lets go. A schedule that has been deleted keeps everything. */
+  async apply(known: Pick<ScheduleEntity, 'id' | 'vmId'>): Promise<AppliedRetention> {
+    return this.dataSource.transaction(async (tx) => {
+      await lockVm(tx, known.vmId);
+      const row = await tx.findOneBy(ScheduleEntity, { id: known.id });
+      if (row === null) return { retention: [], operation: undefined };
+      await tx.update(ScheduleEntity, { id: row.id }, { retentionDueAt: null });
+      const retention = await verdicts(tx, row.id, row.retention, row.timeZone);
+      const ids = retention.filter((verdict) => !verdict.keep).map((verdict) => verdict.backupId);
+      const why = `the retention of the schedule "${row.name}"`;
+      return { retention, operation: ids.length === 0 ? undefined : await this.deletions.deleteAsSystem(tx, row.vmId, ids, why) };
+    });
+  }
+}
+
+/** Of the backups of the schedule that exist and that nobody has deleted. */
+async function verdicts(
+  manager: EntityManager,
+  scheduleId: string,
+  policy: RetentionPolicy | null,
+  timeZone: string,
+): Promise<RetentionVerdict[]> {
+  const rows = await manager.findBy(BackupEntity, { scheduleId, state: 'BackedUp' });
+  const backups = new Map(rows.flatMap((row) => (row.frozenAt === null ? [] : [[row.id, { ...row, frozenAt: row.frozenAt }]])));
+  return decideRetention([...backups.values()], policy ?? {}, timeZone).flatMap(({ id, keep, reasons }) => {
+    const backup = backups.get(id);
+    if (backup === undefined) return [];
+    const { name, frozenAt } = backup;
+    return [{ backupId: id as BackupId, name, frozenAt: frozenAt.toISOString(), keep, reasons: [...reasons] }];
+  });
+}
