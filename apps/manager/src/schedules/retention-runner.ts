@@ -37,7 +37,7 @@ export class RetentionRunner implements OnApplicationBootstrap, OnApplicationShu
     const due = await manager.findBy(ScheduleEntity, { retentionDueAt: LessThanOrEqual(this.clock.now()) });
     for (const row of due) {
       try {
-        const { operation } = await this.retention.apply(row);
+        const { operation } = await this.retention.apply(row, row.retentionDueAt ?? undefined);
         if (operation !== undefined)
           this.logger.info('retention asked for a deletion', { scheduleId: row.id, vmId: row.vmId, operationId: operation.id });
       } catch (thrown) {

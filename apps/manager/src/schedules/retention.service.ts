@@ -33,11 +33,14 @@ export class RetentionService {
     return verdicts(this.dataSource.manager, scheduleId, policy, timeZone);
   }
 
-  /** Asks for the deletion of what the schedule's own policy lets go. A schedule that has been deleted keeps everything. */
-  async apply(known: Pick<ScheduleEntity, 'id' | 'vmId'>): Promise<AppliedRetention> {
+  /**
+   * Asks for the deletion of what the schedule's own policy lets go. A schedule that has been deleted keeps everything.
+   * `dueAt`: only when it is still due since then, so that of several managers one asks.
+   */
+  async apply(known: Pick<ScheduleEntity, 'id' | 'vmId'>, dueAt?: Date): Promise<AppliedRetention> {
     return this.dataSource.transaction(async (tx) => {
       await lockVm(tx, known.vmId);
-      const row = await tx.findOneBy(ScheduleEntity, { id: known.id });
+      const row = await tx.findOneBy(ScheduleEntity, { id: known.id, ...(dueAt === undefined ? {} : { retentionDueAt: dueAt }) });
       if (row === null) return { retention: [], operation: undefined };
       await tx.update(ScheduleEntity, { id: row.id }, { retentionDueAt: null });
       const retention = await verdicts(tx, row.id, row.retention, row.timeZone);
@@ -56,7 +59,9 @@ async function verdicts(
   timeZone: string,
 ): Promise<RetentionVerdict[]> {
   const rows = await manager.findBy(BackupEntity, { scheduleId, state: 'BackedUp' });
-  const backups = new Map(rows.flatMap((row) => (row.frozenAt === null ? [] : [[row.id, { ...row, frozenAt: row.frozenAt }]])));
+  const backups = new Map(
+    rows.flatMap((row) => (row.frozenAt === null ? [] : [[row.id, { ...row, order: row.seq, frozenAt: row.frozenAt }]])),
+  );
   return decideRetention([...backups.values()], policy ?? {}, timeZone).flatMap(({ id, keep, reasons }) => {
     const backup = backups.get(id);
     if (backup === undefined) return [];

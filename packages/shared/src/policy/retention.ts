@@ -23,6 +23,8 @@ export interface RetentionPolicy {
 /** A backup that exists and that nobody has deleted. */
 export interface RetainableBackup {
   readonly id: string;
+  /** Grows with every backup of the schedule. It says which is newer, and not `frozenAt`: a host's clock may jump back. */
+  readonly order: bigint;
   readonly frozenAt: Date;
   /** Always stays, and takes no place of the others. */
   readonly protected: boolean;
@@ -78,9 +80,7 @@ export function decideRetention(
   policy: RetentionPolicy,
   timeZone: string,
 ): RetentionVerdict[] {
-  const newestFirst = [...backups].sort(
-    (a, b) => b.frozenAt.getTime() - a.frozenAt.getTime() || (a.id < b.id ? 1 : a.id > b.id ? -1 : 0),
-  );
+  const newestFirst = [...backups].sort((a, b) => (a.order < b.order ? 1 : -1));
   const rules = RULE_NAMES.filter((name) => (policy[name] ?? 0) > 0);
   const clock = localClock(timeZone);
   const counted = newestFirst.filter((backup) => !backup.protected).map(({ id, frozenAt }) => ({ id, time: clock(frozenAt) }));
