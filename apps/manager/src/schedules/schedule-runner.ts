@@ -90,7 +90,6 @@ export class ScheduleRunner implements OnApplicationBootstrap, OnApplicationShut
       });
     } catch (thrown) {
       const error = HoldfastError.from(thrown);
-      if (error.code === 'BUG') throw thrown;
       const again = retryAt({ ...row, runAt: row.nextRunAt }, error.retryable, next.nextRunAt ?? undefined, this.clock.now());
       const times = again === undefined ? next : { fireAt: row.fireAt, nextRunAt: again };
       await this.recordRefusal(row, { ...times, lastRunAt: now, lastError: error.toData() }, error);
@@ -133,6 +132,7 @@ export class ScheduleRunner implements OnApplicationBootstrap, OnApplicationShut
     if (!(await this.moveOn(this.dataSource.manager, row, changes))) return;
     this.logger.warn('a schedule made no backup', {
       ...error.fields,
+      ...(error.code === 'BUG' ? { stack: error.cause instanceof Error ? error.cause.stack : error.stack } : {}),
       scheduleId: row.id,
       vmId: row.vmId,
       code: error.code,
