@@ -38,7 +38,8 @@ afterAll(async () => {
 
 const call = (method: string, path: string, body?: unknown, key = the.userKey): Promise<RestAnswer> =>
   rest.call(method, `/api/v1${path}`, { key, ...(body === undefined ? {} : { body }) });
-const PLAN = { name: 'nightly', when: 'daily at 02:00', timeZone: 'Europe/Berlin', retention: { keepDaily: 7 } };
+const PLAN_ALONE = { when: 'daily at 02:00', timeZone: 'Europe/Berlin', retention: { keepDaily: 7 } };
+const PLAN = { ...PLAN_ALONE, name: 'nightly' };
 
 describe('over REST', () => {
   test.each([
@@ -52,8 +53,8 @@ describe('over REST', () => {
     [{ retention: { keepForever: 1 } }, 'retention.keepForever'],
     [{ catchup: true }, 'catchup'],
   ])('%j is refused with the field named, created or only previewed', async (wrong, field) => {
-    const created = await call('POST', `/vms/${the.mine}/backup-schedules`, { ...PLAN, ...wrong });
-    const { name: _name, ...plan } = { ...PLAN, ...wrong };
+    const plan = { ...PLAN_ALONE, ...wrong };
+    const created = await call('POST', `/vms/${the.mine}/backup-schedules`, { ...plan, name: 'nightly' });
     const previewed = await call('POST', `/vms/${the.mine}/backup-schedules/preview`, plan);
     for (const answer of [created, previewed]) {
       expect([answer.status, answer.body['code']]).toEqual([400, 'INVALID_INPUT']);
