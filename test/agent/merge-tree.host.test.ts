@@ -238,5 +238,11 @@ describe('merging beside VM snapshots', () => {
     expect((await rig.hypervisor.observeAll()).find((one) => one.uuid === vm.uuid)?.snapshots).toEqual([]);
     expect((await settle('vdb', [delta], [])).changes.removedPaths).toEqual([delta]);
     expect((await vm.digests('/mnt/vdb/five'))['/mnt/vdb/five']).toBeDefined();
+    await vm.shutdown();
+    await host.virsh('snapshot-create-as', vm.uuid, 'inside');
+    const active = await vm.currentFile('vdb');
+    expect((await rig.hypervisor.observeAll()).find((one) => one.uuid === vm.uuid)?.snapshots).toMatchObject([
+      { name: 'inside', foreignKind: true, disks: [{ target: 'vda' }, { target: 'vdb', pinnedPath: active, overlayPath: '' }] },
+    ]);
   });
 });
