@@ -28,7 +28,13 @@ describe("libvirt's record of a snapshot", () => {
   });
 
   it.each<[string, string, string, string[], boolean]>([
-    ['a disk that was left out', 'no', `<disks>${external('vda', '/p/o')}<disk name='vdb' snapshot='no'/></disks>`, ['vda'], false],
+    [
+      'a disk that was left out',
+      'no',
+      `<disks>${external('vda', '/p/o')}<disk name='vdb' snapshot='no'/></disks>`,
+      ['vda'],
+      false,
+    ],
     ['memory in a file', 'external', `<disks>${external('vda', '/p/o')}</disks>`, ['vda'], true],
     ['kept inside the image', 'internal', `<disks><disk name='vda' snapshot='internal'/></disks>`, ['vda'], true],
     ['an old record without a list', 'internal', '', ['vda', 'vdb'], true],
