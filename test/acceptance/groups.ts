@@ -2,6 +2,7 @@
 import type { AnyRowGroup } from './row.js';
 import { attachRows } from './rows/attach.js';
 import { chainRows } from './rows/chain.js';
+import { compactionRows } from './rows/compaction.js';
 import { crashRows } from './rows/crash.js';
 import { failedCopyRows } from './rows/failed-copy.js';
 import { failedRestoreRows } from './rows/failed-restore.js';
@@ -20,6 +21,7 @@ export const rowGroups: readonly AnyRowGroup[] = [
   holdfastLostRows,
   failedCopyRows,
   staleStartRows,
+  compactionRows,
   crashRows,
   walkRows,
 ];

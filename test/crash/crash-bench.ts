@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Backup, CreateBackup } from '@holdfast/shared/api/backups.js';
+import type { Backup, CreateBackup, Deletion } from '@holdfast/shared/api/backups.js';
 import type { Vm } from '@holdfast/shared/api/inventory.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import { backupFolder, volumeFile } from '@holdfast/shared/manifest/paths.js';
@@ -43,6 +43,8 @@ export class CrashBench {
   private comparable: string[] = [];
   /** The backup that restores go back to, and its parents before it. */
   private readonly restoreChain: Backup['id'][] = [];
+  /** The child of the last chain that was to be compacted. */
+  private compacted: Backup['id'] | undefined;
 
   private constructor(
     readonly stack: SystemStack,
@@ -132,6 +134,24 @@ export class CrashBench {
     await (power === 'running' ? this.runningWithNewContent() : this.stoppedWithNewContent());
   }
 
+  /** An open chain whose oldest backup is deleted and kept for one child alone. */
+  async chainWithDeletedOldest(): Promise<void> {
+    for (;;) {
+      await this.runningWithNewContent();
+      const operationId = await this.startBackup({ name: 'of a chain to compact' });
+      const end = await this.waitForRest(operationId);
+      if (!end.succeeded) throw new Error(`a backup of the chain to compact could not be taken: ${end.words}`);
+      this.compacted = await this.concludeBackup(operationId, true);
+      const { parentId } = await this.stack.api.get<Backup>(`/backups/${this.compacted}`);
+      if (parentId === undefined || (await this.stack.api.get<Backup>(`/backups/${parentId}`)).type !== 'FULL') continue;
+      const { operations } = await this.stack.api.delete<Deletion>(`/backups/${parentId}`);
+      for (const { id } of operations) await this.waitForRest(id);
+      this.comparable = this.comparable.filter((id) => id !== parentId);
+      await this.model.forget(parentId);
+      return;
+    }
+  }
+
   private get restored(): Backup['id'] | undefined {
     return this.restoreChain.at(-1);
   }
@@ -168,6 +188,20 @@ export class CrashBench {
     const { headBackupId } = await this.stack.vm(this.vm);
     if (succeeded && headBackupId !== undefined)
       throw new Error(`the chain was finished, but backup ${headBackupId} is still its head`);
+  }
+
+  async startCompaction(): Promise<string> {
+    return (await this.stack.api.post<Operation>(`/backups/${this.compacted}/actions/compact`, {})).id;
+  }
+
+  /** One that failed, wherever, is finished by the next one. */
+  async concludeCompaction(succeeded: boolean): Promise<void> {
+    if (!succeeded) {
+      const end = await this.waitForRest(await this.startCompaction());
+      if (!end.succeeded) throw new Error(`the compaction after one that failed failed as well: ${end.words}`);
+    }
+    const { type } = await this.stack.api.get<Backup>(`/backups/${this.compacted}`);
+    if (type !== 'FULL') throw new Error('the chain was compacted, but the child is not full');
   }
 
   /** A published backup must hold the content of now; the guest wrote nothing since before it began. */

@@ -9,6 +9,7 @@ const PARTS: readonly (readonly [operation: string, everyNth: number])[] = [
   ['TakeBackup', 16],
   ['TakeBackup-stopped', 38],
   ['RestoreBackup', 12],
+  ['CompactChain', 40],
 ];
 
 describe('crash cases, a fixed part', () => {

@@ -7,7 +7,7 @@ import type { CrashBench } from './crash-bench.js';
 export interface CrashOperation {
   readonly name: string;
   /** The kind of the operation whose steps are struck. */
-  readonly kind: 'TakeBackup' | 'RestoreBackup' | 'CleanupBackupError';
+  readonly kind: 'TakeBackup' | 'RestoreBackup' | 'CleanupBackupError' | 'CompactChain';
   /** Brings the VM to where the operation starts. Not struck. */
   prepare(bench: CrashBench): Promise<void>;
   /** Starts it; returns its operation id. */
@@ -51,5 +51,12 @@ export const OPERATIONS: readonly CrashOperation[] = [
     prepare: (bench) => bench.openChainWithNewContent('stopped'),
     start: (bench) => bench.startFinishChain(),
     conclude: (bench, _id, succeeded) => bench.concludeFinishChain(succeeded),
+  },
+  {
+    name: 'CompactChain',
+    kind: 'CompactChain',
+    prepare: (bench) => bench.chainWithDeletedOldest(),
+    start: (bench) => bench.startCompaction(),
+    conclude: (bench, _id, succeeded) => bench.concludeCompaction(succeeded),
   },
 ];

@@ -4,6 +4,7 @@ import { AccountsModule } from './accounts/accounts.module.js';
 import { AgentsModule } from './agents/agents.module.js';
 import { BackupsModule } from './backups/backups.module.js';
 import { CertificatesModule } from './certificates/certificates.module.js';
+import { CompactionModule } from './compaction/compaction.module.js';
 import { ConfigModule } from './config/config.module.js';
 import type { ManagerConfig } from './config/manager-config.js';
 import { DeletionsModule } from './deletions/deletions.module.js';
@@ -25,6 +26,7 @@ const SERVICES = [
   AccountsModule,
   BackupsModule,
   DeletionsModule,
+  CompactionModule,
   InventoryModule,
   OfferingsModule,
   OperationsModule,

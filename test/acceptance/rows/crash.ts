@@ -2,7 +2,7 @@
 import { CrashFailures, sweepCrashCases } from '../../crash/sweep.js';
 import type { AnyRowGroup } from '../row.js';
 
-const OPERATIONS = ['TakeBackup', 'TakeBackup-stopped', 'RestoreBackup'];
+const OPERATIONS = ['TakeBackup', 'TakeBackup-stopped', 'RestoreBackup', 'CompactChain'];
 
 const ROWS: readonly { id: string; title: string; wish: Parameters<typeof sweepCrashCases>[0] }[] = [
   { id: 'X1', title: 'manager killed -9 in every step of a backup', wish: { operations: ['TakeBackup'], faults: ['manager'] } },

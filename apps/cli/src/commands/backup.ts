@@ -7,6 +7,7 @@ import { finishCommand } from '../operations/finish-command.js';
 import { backupSummary, backupTable, backupText } from '../output/backup-text.js';
 import { printable } from '../output/text.js';
 import { addDeleteBackupCommands } from './backup-delete.js';
+import { addBackupCompactCommand } from './backup-compact.js';
 import { examples, type Shell } from './command-group.js';
 
 interface CreateOptions {
@@ -110,4 +111,5 @@ export function addBackupCommands(shell: Shell): void {
     );
 
   addDeleteBackupCommands(backup, shell);
+  addBackupCompactCommand(backup, shell);
 }

@@ -6,6 +6,7 @@ import type {
   CancelOperationResponse,
   CleanupBackupErrorResponse,
   DeleteBackupsResponse,
+  CompactChainResponse,
   ForgetOperationResponse,
   GetHostInfoResponse,
   GetOperationResponse,
@@ -38,6 +39,7 @@ import type { AddressedCommand, StorageAccess } from '../persistence/agent-comma
 import {
   toCleanupRequest,
   toDeleteBackupsRequest,
+  toCompactChainRequest,
   toReleaseFilesRequest,
   toRestoreBackupRequest,
   toTakeBackupRequest,
@@ -156,6 +158,14 @@ export class AgentClient {
           (
             await this.unary((done: Done<CleanupBackupErrorResponse>) =>
               this.client.cleanupBackupError(toCleanupRequest(command.header, command.request), metadata, options, done),
+            )
+          ).operation,
+        );
+      case 'compactChain':
+        return toOperation(
+          (
+            await this.unary((done: Done<CompactChainResponse>) =>
+              this.client.compactChain(toCompactChainRequest(command.header, command.request), metadata, options, done),
             )
           ).operation,
         );

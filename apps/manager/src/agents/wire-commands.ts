@@ -2,6 +2,7 @@
 import type {
   CleanupBackupErrorRequest,
   DeleteBackupsRequest,
+  CompactChainRequest,
   MergeVolume as WireMergeVolume,
   ReleaseFilesRequest,
   RestoreBackupRequest,
@@ -12,6 +13,7 @@ import type {
   CleanupBackupError,
   CommandHeader,
   DeleteBackups,
+  CompactChain,
   MergeVolume,
   ReleaseFiles,
   RestoreBackup,
@@ -56,6 +58,10 @@ export function toCleanupRequest(header: CommandHeader, command: CleanupBackupEr
     unusedDeltaPaths: [...command.unusedDeltaPaths],
     dryRun: command.dryRun,
   };
+}
+
+export function toCompactChainRequest(header: CommandHeader, command: CompactChain): CompactChainRequest {
+  return { ...command, header: toHeader(header), bytesPerSecond: BigInt(command.bytesPerSecond) };
 }
 
 export function toReleaseFilesRequest(header: CommandHeader, command: ReleaseFiles): ReleaseFilesRequest {

@@ -11,6 +11,6 @@ import { UsageService } from './usage.service.js';
 @Module({
   imports: [InventoryModule],
   providers: [DeletionsService, DeletionListeners, DeletionRecorder, DeleteBackupsHandler, DeletionReconciler, UsageService],
-  exports: [DeletionsService, DeletionListeners, UsageService],
+  exports: [DeletionsService, DeletionListeners, DeletionRecorder, UsageService],
 })
 export class DeletionsModule {}

@@ -165,7 +165,7 @@ export class OperationQueue {
 const CLAIM = `
 WITH busy AS (
   SELECT host_id, count(*)::int AS running FROM operation
-  WHERE ${UNFINISHED} AND kind IN ('TakeBackup', 'RestoreBackup')
+  WHERE ${UNFINISHED} AND kind IN ('TakeBackup', 'RestoreBackup', 'CompactChain')
     AND (state <> 'Queued' OR request IS NOT NULL OR lease_until > $3)
   GROUP BY host_id
 )
@@ -181,7 +181,7 @@ FROM (
       OR (
         NOT EXISTS (SELECT 1 FROM operation earlier WHERE earlier.vm_id = o.vm_id AND earlier.seq < o.seq AND earlier.state IN ('Queued', 'Running', 'Undoing'))
         AND (
-          o.kind NOT IN ('TakeBackup', 'RestoreBackup') OR h.id IS NULL
+          o.kind NOT IN ('TakeBackup', 'RestoreBackup', 'CompactChain') OR h.id IS NULL
           OR coalesce(b.running, 0) < (
             SELECT CASE WHEN l.value < 1 THEN 1000000 ELSE l.value END FROM (SELECT coalesce(
               nullif(h.max_concurrent_operations, 0),

@@ -106,12 +106,22 @@ export interface DeleteBackups {
   readonly volumes: readonly MergeVolume[];
 }
 
+/** Merges the oldest, deleted backup of a chain with its only child on storage. */
+export interface CompactChain {
+  readonly storage: StorageAccess;
+  readonly absorbedBackupId: string;
+  readonly childBackupId: string;
+  /** Limit for writing; "0": none. */
+  readonly bytesPerSecond: string;
+}
+
 export type AgentCommand =
   | { readonly kind: 'takeBackup'; readonly request: TakeBackup }
   | { readonly kind: 'restoreBackup'; readonly request: RestoreBackup }
   | { readonly kind: 'cleanupBackupError'; readonly request: CleanupBackupError }
   | { readonly kind: 'releaseFiles'; readonly request: ReleaseFiles }
-  | { readonly kind: 'deleteBackups'; readonly request: DeleteBackups };
+  | { readonly kind: 'deleteBackups'; readonly request: DeleteBackups }
+  | { readonly kind: 'compactChain'; readonly request: CompactChain };
 
 /** A command with everything that is sent. */
 export type AddressedCommand = AgentCommand & { readonly header: CommandHeader };

@@ -1,7 +1,11 @@
 /** What the operations of the agent in memory do to its VMs: layers come and go as on a real host. */
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { DomainState, type Domain } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
-import type { RestoreBackupRequest, TakeBackupRequest } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
+import type {
+  CompactChainRequest,
+  RestoreBackupRequest,
+  TakeBackupRequest,
+} from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import type { ChainChanges, Operation } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import type { ReceivedCommand } from './received-command.js';
 import { domainOf, layerOf, type FakeAgent } from './fake-agent.js';
@@ -24,6 +28,8 @@ export function act(agent: FakeAgent, command: ReceivedCommand): Result {
         value: { plan: merged.map((path) => `merge ${path}`), activePaths: {}, changes: gone(merged) },
       };
     }
+    case 'compactChain':
+      return compactChain(agent, command.request);
     case 'releaseFiles':
       return { $case: 'releaseFiles', value: { releasedBytes: BigInt(command.request.paths.length) } };
     case 'deleteBackups': {
@@ -109,6 +115,17 @@ function restoreBackup(agent: FakeAgent, request: RestoreBackupRequest): Result 
 
 function gone(paths: readonly string[]): ChainChanges {
   return { removedPaths: [...paths], movedPins: [] };
+}
+
+/** The agent in memory keeps no files: it knows the child by the command that took it. */
+function compactChain(agent: FakeAgent, { childBackupId }: CompactChainRequest): Result {
+  const taken = agent.accepted.find((one) => one.kind === 'takeBackup' && one.request.backupId === childBackupId);
+  if (taken?.kind !== 'takeBackup') throw new HoldfastError('BACKUP_DAMAGED', 'no such backup');
+  const volumes = taken.request.volumes.map(({ key }) => ({ key, sizeBytes: 5000n, digest: `blake3:${'c'.repeat(64)}` }));
+  return {
+    $case: 'compactChain',
+    value: { volumes, sizeBytes: 5000n * BigInt(volumes.length), freedBytes: 1000n },
+  };
 }
 
 function withoutLayers(agent: FakeAgent, domain: Domain, paths: readonly string[]): void {

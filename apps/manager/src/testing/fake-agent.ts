@@ -286,6 +286,7 @@ export class FakeAgent {
       cleanupBackupError: start('cleanupBackupError'),
       releaseFiles: start('releaseFiles'),
       deleteBackups: start('deleteBackups'),
+      compactChain: start('compactChain'),
       watchOperation: (call: ServerWritableStream<{ operationId: string }, WatchOperationResponse>): void => {
         const kept = this.operations.get(call.request.operationId);
         if (kept === undefined) {
@@ -341,6 +342,7 @@ function kindOf(command: ReceivedCommand): Operation['kind'] {
     cleanupBackupError: 'OPERATION_KIND_CLEANUP_BACKUP_ERROR',
     releaseFiles: 'OPERATION_KIND_RELEASE_FILES',
     deleteBackups: 'OPERATION_KIND_DELETE_BACKUPS',
+    compactChain: 'OPERATION_KIND_COMPACT_CHAIN',
   } as const;
   return names[command.kind] as Operation['kind'];
 }

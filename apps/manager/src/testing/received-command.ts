@@ -2,12 +2,14 @@
 import type {
   CleanupBackupErrorRequest,
   DeleteBackupsRequest,
+  CompactChainRequest,
   ReleaseFilesRequest,
   RestoreBackupRequest,
   TakeBackupRequest,
 } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 
 export type ReceivedCommand =
+  | { readonly kind: 'compactChain'; readonly request: CompactChainRequest }
   | { readonly kind: 'takeBackup'; readonly request: TakeBackupRequest }
   | { readonly kind: 'restoreBackup'; readonly request: RestoreBackupRequest }
   | { readonly kind: 'cleanupBackupError'; readonly request: CleanupBackupErrorRequest }

@@ -4,7 +4,14 @@ import { backupIdSchema, hostIdSchema, operationIdSchema, vmIdSchema, vmSnapshot
 import { bytesSchema } from '../units/bytes.js';
 import { errorDataSchema, pageQuerySchema, timeSchema } from './common.js';
 
-export const operationKindSchema = z.enum(['TakeBackup', 'RestoreBackup', 'CleanupBackupError', 'ReleaseFiles', 'DeleteBackups']);
+export const operationKindSchema = z.enum([
+  'TakeBackup',
+  'RestoreBackup',
+  'CleanupBackupError',
+  'ReleaseFiles',
+  'DeleteBackups',
+  'CompactChain',
+]);
 export type OperationKind = z.infer<typeof operationKindSchema>;
 export const operationStateSchema = z.enum(['Queued', 'Running', 'Undoing', 'Succeeded', 'Failed', 'Cancelled']);
 export type OperationState = z.infer<typeof operationStateSchema>;

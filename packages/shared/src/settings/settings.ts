@@ -55,7 +55,7 @@ export const SETTINGS = {
     4,
     '',
     'cluster',
-    'Backups and restores at once on one host; below 1: no limit',
+    'Backups, restores and compactions at once on one host; below 1: no limit',
   ),
   'backup.compression.task.enabled': flag(true, 'account', 'New compression jobs are started'),
   'backup.compression.max.concurrent.operations.per.host': integer(
@@ -83,6 +83,12 @@ export const SETTINGS = {
   },
   'backup.compression.coroutines': integer(1, '', 'cluster', 'Coroutines of qemu-img while compressing', 1),
   'backup.compression.rate.limit': integer(0, 'MB/s', 'cluster', 'Rate limit of a compression; below 1: off'),
+  'backup.compaction.enabled': flag(
+    false,
+    'zone',
+    'When the oldest backup of a chain is deleted, its space is given back by merging it with its only child on storage',
+  ),
+  'backup.compaction.rate.limit': integer(0, 'MB/s', 'zone', 'Limit for what a compaction writes; below 1: off'),
   'backup.validation.task.enabled': flag(true, 'account', 'New validation jobs are started'),
   'backup.validation.interval': integer(24, 'hours', 'account', 'Time between two validations of a backup', 1),
   'backup.validation.max.concurrent.operations': integer(10, '', 'zone', 'Validation jobs at once in a zone; below 1: no limit'),

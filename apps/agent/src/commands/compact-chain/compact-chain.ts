@@ -73,7 +73,7 @@ async function takePossession(
   plan: CompactionPlan,
 ): Promise<void> {
   for (const file of plan.verify) {
-    await context.step('verify', `${file.backupId}.${file.key}`, { path: file.path }, async () => {
+    await context.step('verify', `${file.whose}.${file.key}`, { path: file.path }, async () => {
       const damage = await findDamage(ports, { ...file, sizeBytes: BigInt(file.sizeBytes) }, context.signal);
       if (damage !== undefined) throw damage;
       return null;
@@ -148,11 +148,10 @@ async function undo(
   if (context.recorded('intent') !== undefined) {
     // 'read': a storage that is full cannot prove that it can be written.
     await onStorage(ports, request, 'read', async (root) => {
-      for (const backupId of [request.absorbedBackupId, request.childBackupId]) {
-        await context.step('undo-mark', backupId, {}, () =>
-          editManifest(ports, request, root, backupId, (text) => withCompaction(text, undefined)),
-        );
-      }
+      const unmark = (backupId: string) => () =>
+        editManifest(ports, request, root, backupId, (text) => withCompaction(text, undefined));
+      await context.step('undo-absorb', '', {}, unmark(request.absorbedBackupId));
+      await context.step('undo-intent', '', {}, unmark(request.childBackupId));
     });
   }
   return { vmOutcome: 'AsBefore' };

@@ -23,6 +23,7 @@ export type CompactionPlan = {
   readonly volumes: readonly { readonly key: string; readonly target: string; readonly file: string }[];
   /** Files whose digests must be right before anything is changed. */
   readonly verify: readonly {
+    readonly whose: 'absorbed' | 'child';
     readonly backupId: string;
     readonly key: string;
     readonly path: string;
@@ -59,7 +60,8 @@ export async function preflight(ports: CommandPorts, request: CompactChainReques
       const entry = manifest.volumes.find((volume) => volume.key === key);
       const path = join(root, backupFolder(vmUuid, manifest.backupId), entry?.file ?? `${key}.qcow2`);
       if (entry === undefined) throw damaged(childBackupId, path, `is not in the manifest of backup ${manifest.backupId}`);
-      verify.push({ backupId: manifest.backupId, key, path, digest: entry.digest, sizeBytes: entry.sizeBytes });
+      const whose = manifest === absorbed ? 'absorbed' : 'child';
+      verify.push({ whose, backupId: manifest.backupId, key, path, digest: entry.digest, sizeBytes: entry.sizeBytes });
       if (await ports.images.isLocked(path, 'qcow2')) {
         throw new HoldfastError('IMAGE_LOCKED', `${path} is being read or written, so its chain is not compacted now.`, { path });
       }

@@ -25,6 +25,7 @@ export const PERMISSIONS = {
   'backup.read': everybody,
   'backup.create': everybody,
   'backup.restore': everybody,
+  'backup.compact': admin,
   'schedule.read': everybody,
   'schedule.change': everybody,
   'backup.change': everybody,

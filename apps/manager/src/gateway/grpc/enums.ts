@@ -75,6 +75,7 @@ export const OPERATION_KINDS = {
   CleanupBackupError: operation.OperationKind.OPERATION_KIND_CLEANUP_BACKUP_ERROR,
   ReleaseFiles: operation.OperationKind.OPERATION_KIND_RELEASE_FILES,
   DeleteBackups: operation.OperationKind.OPERATION_KIND_DELETE_BACKUPS,
+  CompactChain: operation.OperationKind.OPERATION_KIND_COMPACT_CHAIN,
 } as const satisfies Record<OperationKind, operation.OperationKind>;
 
 export const OPERATION_STATES = {

@@ -4,6 +4,7 @@ import { AccountsService } from '../../accounts/accounts.service.js';
 import { BackupsService } from '../../backups/backups.service.js';
 import { DeletionsService } from '../../deletions/deletions.service.js';
 import { UsageService } from '../../deletions/usage.service.js';
+import { CompactionsService } from '../../compaction/compactions.service.js';
 import { HostsService } from '../../inventory/hosts.service.js';
 import { JoinService } from '../../inventory/join.service.js';
 import { ZonesService } from '../../inventory/zones.service.js';
@@ -31,6 +32,7 @@ export class ManagerServices {
     readonly schedules: SchedulesService,
     readonly deletions: DeletionsService,
     readonly usage: UsageService,
+    readonly compactions: CompactionsService,
     readonly operations: OperationsService,
     readonly settings: SettingsService,
     readonly accounts: AccountsService,

@@ -4,6 +4,7 @@ import type { MethodTable } from './method.js';
 import { accessMethods, settingMethods } from './methods/access-methods.js';
 import { backupMethods, offeringMethods, operationMethods, storageMethods } from './methods/backup-methods.js';
 import { deletionMethods } from './methods/deletion-methods.js';
+import { compactionMethods } from './methods/compaction-methods.js';
 import { hostMethods, vmMethods, zoneMethods } from './methods/inventory-methods.js';
 import { scheduleMethods } from './methods/schedule-methods.js';
 
@@ -17,6 +18,7 @@ export function methodTable(services: ManagerServices): MethodTable {
     ...backupMethods(services),
     ...scheduleMethods(services),
     ...deletionMethods(services),
+    ...compactionMethods(services),
     ...operationMethods(services),
     ...settingMethods(services),
     ...accessMethods(services),

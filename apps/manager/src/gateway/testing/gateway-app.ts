@@ -9,6 +9,7 @@ import { AccountsModule } from '../../accounts/accounts.module.js';
 import { AgentsModule } from '../../agents/agents.module.js';
 import { BackupsService } from '../../backups/backups.service.js';
 import { CertificatesModule } from '../../certificates/certificates.module.js';
+import { CompactionsService } from '../../compaction/compactions.service.js';
 import { ConfigModule } from '../../config/config.module.js';
 import { managerConfigSchema } from '../../config/manager-config.js';
 import { EventsModule } from '../../events/events.module.js';
@@ -43,6 +44,7 @@ const services = [
   JoinService,
   VmsService,
   BackupsService,
+  CompactionsService,
   RestoresService,
   DeletionsService,
   UsageService,

@@ -57,6 +57,17 @@ describe('compareStorage', () => {
     expect(check([], [row(B1, 'Expunged'), row(B2, 'Failed')])).toEqual([]);
   });
 
+  it('finds nothing in two backups that are just being merged, whose manifests say what was', () => {
+    const merging = (role: string, other: string) => ({ compaction: { role, backupId: other, operationId: KEY } });
+    const entries = [
+      ...[folder(`backups/${VM}`), folder(at(B1)), file(at(B1, 'domain.xml')), folder(at(B2)), file(at(B2, 'domain.xml'))],
+      file(at(B1, 'manifest.json'), { manifest: manifest(B1, undefined, merging('absorbed', B2)) }),
+      file(at(B2, 'manifest.json'), { manifest: manifest(B2, B1, merging('absorbs', B1)) }),
+      file(at(B2, `${KEY}.qcow2`), { backingName: '', sizeBytes: 200n }),
+    ];
+    expect(check(entries, [row(B1, 'Removed'), row(B2)])).toEqual([]);
+  });
+
   it.each<[string, readonly SurveyedEntry[], readonly RecordedBackup[], string[]]>([
     [
       'a folder without a manifest',

@@ -1,6 +1,7 @@
 /** Every controller of the REST door. */
 import { AccountsController, ApiKeysController } from './accounts.controller.js';
 import { BackupsController } from './backups.controller.js';
+import { CompactionsController } from './compactions.controller.js';
 import { HealthController } from './health.controller.js';
 import { HostJoinsController, HostsController } from './hosts.controller.js';
 import { OfferingsController } from './offerings.controller.js';
@@ -20,6 +21,7 @@ export const CONTROLLERS = [
   OfferingsController,
   VmsController,
   BackupsController,
+  CompactionsController,
   VmSchedulesController,
   SchedulesController,
   UsageController,

@@ -419,6 +419,14 @@ export interface RestoreBackupResponse {
   operation?: Operation | undefined;
 }
 
+export interface CompactBackupRequest {
+  backupId: string;
+}
+
+export interface CompactBackupResponse {
+  operation?: Operation | undefined;
+}
+
 export interface FinishBackupChainRequest {
   vmId: string;
   dryRun: boolean;
@@ -6714,6 +6722,148 @@ export const RestoreBackupResponse: MessageFns<RestoreBackupResponse> = {
   },
 };
 
+function createBaseCompactBackupRequest(): CompactBackupRequest {
+  return { backupId: "" };
+}
+
+export const CompactBackupRequest: MessageFns<CompactBackupRequest> = {
+  encode(message: CompactBackupRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.backupId !== "") {
+      writer.uint32(10).string(message.backupId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CompactBackupRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCompactBackupRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.backupId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CompactBackupRequest {
+    return {
+      backupId: isSet(object.backupId)
+        ? globalThis.String(object.backupId)
+        : isSet(object.backup_id)
+        ? globalThis.String(object.backup_id)
+        : "",
+    };
+  },
+
+  toJSON(message: CompactBackupRequest): unknown {
+    const obj: any = {};
+    if (message.backupId !== "") {
+      obj.backupId = message.backupId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CompactBackupRequest>, I>>(base?: I): CompactBackupRequest {
+    return CompactBackupRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CompactBackupRequest>, I>>(object: I): CompactBackupRequest {
+    const message = createBaseCompactBackupRequest();
+    message.backupId = object.backupId ?? "";
+    return message;
+  },
+};
+
+function createBaseCompactBackupResponse(): CompactBackupResponse {
+  return { operation: undefined };
+}
+
+export const CompactBackupResponse: MessageFns<CompactBackupResponse> = {
+  encode(message: CompactBackupResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CompactBackupResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCompactBackupResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CompactBackupResponse {
+    return { operation: isSet(object.operation) ? Operation.fromJSON(object.operation) : undefined };
+  },
+
+  toJSON(message: CompactBackupResponse): unknown {
+    const obj: any = {};
+    if (message.operation !== undefined) {
+      obj.operation = Operation.toJSON(message.operation);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CompactBackupResponse>, I>>(base?: I): CompactBackupResponse {
+    return CompactBackupResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CompactBackupResponse>, I>>(object: I): CompactBackupResponse {
+    const message = createBaseCompactBackupResponse();
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
 function createBaseFinishBackupChainRequest(): FinishBackupChainRequest {
   return { vmId: "", dryRun: false };
 }
@@ -11002,6 +11152,17 @@ export const ManagerService = {
       Buffer.from(RestoreBackupResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): RestoreBackupResponse => RestoreBackupResponse.decode(value),
   },
+  /** Merges the deleted oldest backup of a chain into this one, its only child, on storage: gives its space back. */
+  compactBackup: {
+    path: "/holdfast.manager.v1.Manager/CompactBackup" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CompactBackupRequest): Buffer => Buffer.from(CompactBackupRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CompactBackupRequest => CompactBackupRequest.decode(value),
+    responseSerialize: (value: CompactBackupResponse): Buffer =>
+      Buffer.from(CompactBackupResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CompactBackupResponse => CompactBackupResponse.decode(value),
+  },
   /** Ends the chain of a VM and brings its disks to rest. With dry_run: only the plan. */
   finishBackupChain: {
     path: "/holdfast.manager.v1.Manager/FinishBackupChain" as const,
@@ -11314,6 +11475,8 @@ export interface ManagerServer extends UntypedServiceImplementation {
   /** What backups take on storages, by account. */
   getUsage: handleUnaryCall<GetUsageRequest, GetUsageResponse>;
   restoreBackup: handleUnaryCall<RestoreBackupRequest, RestoreBackupResponse>;
+  /** Merges the deleted oldest backup of a chain into this one, its only child, on storage: gives its space back. */
+  compactBackup: handleUnaryCall<CompactBackupRequest, CompactBackupResponse>;
   /** Ends the chain of a VM and brings its disks to rest. With dry_run: only the plan. */
   finishBackupChain: handleUnaryCall<FinishBackupChainRequest, FinishBackupChainResponse>;
   /**
@@ -11916,6 +12079,22 @@ export interface ManagerClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RestoreBackupResponse) => void,
+  ): ClientUnaryCall;
+  /** Merges the deleted oldest backup of a chain into this one, its only child, on storage: gives its space back. */
+  compactBackup(
+    request: CompactBackupRequest,
+    callback: (error: ServiceError | null, response: CompactBackupResponse) => void,
+  ): ClientUnaryCall;
+  compactBackup(
+    request: CompactBackupRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CompactBackupResponse) => void,
+  ): ClientUnaryCall;
+  compactBackup(
+    request: CompactBackupRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CompactBackupResponse) => void,
   ): ClientUnaryCall;
   /** Ends the chain of a VM and brings its disks to rest. With dry_run: only the plan. */
   finishBackupChain(

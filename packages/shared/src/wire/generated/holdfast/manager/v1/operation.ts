@@ -20,6 +20,7 @@ export enum OperationKind {
   OPERATION_KIND_CLEANUP_BACKUP_ERROR = "OPERATION_KIND_CLEANUP_BACKUP_ERROR",
   OPERATION_KIND_RELEASE_FILES = "OPERATION_KIND_RELEASE_FILES",
   OPERATION_KIND_DELETE_BACKUPS = "OPERATION_KIND_DELETE_BACKUPS",
+  OPERATION_KIND_COMPACT_CHAIN = "OPERATION_KIND_COMPACT_CHAIN",
   UNRECOGNIZED = "UNRECOGNIZED",
 }
 
@@ -43,6 +44,9 @@ export function operationKindFromJSON(object: any): OperationKind {
     case 5:
     case "OPERATION_KIND_DELETE_BACKUPS":
       return OperationKind.OPERATION_KIND_DELETE_BACKUPS;
+    case 9:
+    case "OPERATION_KIND_COMPACT_CHAIN":
+      return OperationKind.OPERATION_KIND_COMPACT_CHAIN;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -64,6 +68,8 @@ export function operationKindToJSON(object: OperationKind): string {
       return "OPERATION_KIND_RELEASE_FILES";
     case OperationKind.OPERATION_KIND_DELETE_BACKUPS:
       return "OPERATION_KIND_DELETE_BACKUPS";
+    case OperationKind.OPERATION_KIND_COMPACT_CHAIN:
+      return "OPERATION_KIND_COMPACT_CHAIN";
     case OperationKind.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";
@@ -84,6 +90,8 @@ export function operationKindToNumber(object: OperationKind): number {
       return 4;
     case OperationKind.OPERATION_KIND_DELETE_BACKUPS:
       return 5;
+    case OperationKind.OPERATION_KIND_COMPACT_CHAIN:
+      return 9;
     case OperationKind.UNRECOGNIZED:
     default:
       return -1;

@@ -1,0 +1,86 @@
+/**
+ * Asking for compactions that are due: where the setting is on, when something was deleted and again after a failure, with
+ * back-off. Owns when one is due, and that a VM has one at a time. Several managers may run it.
+ */
+import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { DataSource, In, IsNull, type EntityManager } from 'typeorm';
+import { compactablePairs, compactionBackoffMs, type CompactionPair } from '@holdfast/shared/policy/compaction.js';
+import { DeletionListeners } from '../deletions/deletion-listeners.js';
+import { Logger } from '../events/logger.js';
+import { lockVm } from '../inventory/vm-lookup.js';
+import { OperationQueue } from '../operations/operation-queue.js';
+import { BackupEntity } from '../persistence/entities/backup.entities.js';
+import { OperationEntity } from '../persistence/entities/operation.entity.js';
+import { VmEntity } from '../persistence/entities/vm.entities.js';
+import { Clock } from '../platform/clock.js';
+import { PeriodicTask } from '../platform/periodic-task.js';
+import { SettingsService } from '../settings/settings.service.js';
+import { newCompaction } from './compaction-input.js';
+
+const ROUND_MS = 10_000;
+
+@Injectable()
+export class CompactionRequests implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly task: PeriodicTask;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly queue: OperationQueue,
+    private readonly settings: SettingsService,
+    private readonly clock: Clock,
+    listeners: DeletionListeners,
+    logger: Logger,
+  ) {
+    this.task = new PeriodicTask('look for chains to compact', ROUND_MS, () => this.round(), logger);
+    listeners.onRemoved((manager, vmId) => this.requestDue(manager, vmId));
+  }
+
+  onApplicationBootstrap(): void {
+    this.task.start();
+  }
+
+  onApplicationShutdown(): Promise<void> {
+    return this.task.stop();
+  }
+
+  /** What a deletion did not ask for: the setting was off, or an earlier try failed. */
+  async round(): Promise<void> {
+    const manager = this.dataSource.manager;
+    const rows = await manager.find(BackupEntity, {
+      select: { vmId: true },
+      where: { state: 'Removed', type: 'FULL', parentId: IsNull() },
+    });
+    for (const vmId of new Set(rows.map((row) => row.vmId))) {
+      const vm = await manager.findOneBy(VmEntity, { id: vmId });
+      if (vm === null || !(await this.settings.resolve('backup.compaction.enabled', vm.zoneId))) continue;
+      await this.dataSource.transaction(async (tx) => {
+        await lockVm(tx, vmId);
+        await this.requestDue(tx, vmId);
+      });
+    }
+  }
+
+  /** Asks for what is due of this VM. Under the VM's lock: one compaction at a time, whoever asks. */
+  private async requestDue(manager: EntityManager, vmId: string): Promise<void> {
+    const vm = await manager.findOneByOrFail(VmEntity, { id: vmId });
+    if (!(await this.settings.resolve('backup.compaction.enabled', vm.zoneId, manager))) return;
+    const open = { vmId, kind: 'CompactChain' as const, state: In(['Queued', 'Running', 'Undoing']) };
+    if (await manager.existsBy(OperationEntity, open)) return;
+    for (const pair of compactablePairs(await manager.findBy(BackupEntity, { vmId }))) {
+      if (!(await this.isDue(manager, pair))) continue;
+      await this.queue.add(manager, newCompaction(vm, pair));
+      return;
+    }
+  }
+
+  private async isDue(manager: EntityManager, { childId }: CompactionPair): Promise<boolean> {
+    const failed = await manager.find(OperationEntity, {
+      select: { id: true, finishedAt: true },
+      where: { backupId: childId, kind: 'CompactChain', state: In(['Failed', 'Cancelled']) },
+      order: { seq: 'DESC' },
+    });
+    const last = failed[0]?.finishedAt;
+    if (last === undefined || last === null) return true;
+    return last.getTime() + compactionBackoffMs(failed.length) <= this.clock.now().getTime();
+  }
+}
