@@ -2,6 +2,7 @@
  * What the commands are asked and what they answer, in our own types. Owns no behaviour; the wire's mapping is in server/,
  * the journal's form in shared/bigint-json.ts.
  */
+import type { PlannedChange } from '@holdfast/shared/chain/planned-change.js';
 import type { CommandHeader } from '../operations/command.js';
 import type { StorageSpec } from '../secondary/storage-spec.js';
 
@@ -130,6 +131,8 @@ export interface CleanupBackupErrorRequest {
 }
 
 export interface CleanupBackupErrorResult {
+  /** The plan as data; `plan` says the same in words. */
+  readonly planned: readonly PlannedChange[];
   readonly plan: readonly string[];
   /** Target → active layer at the end. */
   readonly activePaths: Readonly<Record<string, string>>;

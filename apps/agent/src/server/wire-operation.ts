@@ -109,6 +109,14 @@ function wireResult(view: OperationView, codecs: ResultCodecs): Operation['resul
         $case: 'cleanupBackupError',
         value: {
           plan: [...result.plan],
+          planned: result.planned.map(({ action, target = '', path = '', into = '', because = '', backupId = '' }) => ({
+            action,
+            target,
+            path,
+            into,
+            because,
+            backupId,
+          })),
           activePaths: { ...result.activePaths },
           changes: wireChanges(result.changes),
         },

@@ -1,6 +1,6 @@
 /** What agents say, in our own types. Wire types stay in the mapping beside. */
 import type { ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
-import type { Operation } from '@holdfast/shared/api/operations.js';
+import type { Operation, PlannedChange } from '@holdfast/shared/api/operations.js';
 export interface HostInfo {
   readonly hostId: string;
   readonly hostname: string;
@@ -143,7 +143,11 @@ export type AgentResult =
     }
   | {
       readonly kind: 'cleanupBackupError';
-      readonly value: { readonly plan: readonly string[]; readonly changes?: ChainChanges | undefined };
+      readonly value: {
+        readonly plan: readonly string[];
+        readonly planned: readonly PlannedChange[];
+        readonly changes?: ChainChanges | undefined;
+      };
     }
   | { readonly kind: 'releaseFiles'; readonly value: { readonly releasedBytes: bigint } }
   | { readonly kind: 'deleteBackups'; readonly value: DeletedBackups }

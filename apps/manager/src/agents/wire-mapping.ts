@@ -1,5 +1,5 @@
 /** What agents say, from wire messages to our own types, exhaustively. */
-import type { Operation as OperationView } from '@holdfast/shared/api/operations.js';
+import { plannedChangeSchema, type Operation as OperationView, type PlannedChange } from '@holdfast/shared/api/operations.js';
 import { assertNever, HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import { DomainState, type Disk, type Domain } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
 import type { GetHostInfoResponse, WatchDomainsResponse } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
@@ -9,6 +9,7 @@ import {
   VmOutcome,
   type ErrorInfo,
   type Operation,
+  type PlannedChange as WirePlannedChange,
 } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import type {
   AgentOperation,
@@ -182,7 +183,7 @@ function toResult(result: Operation['result']): AgentResult | undefined {
     case 'restoreBackup':
       return { kind: result.$case, value: result.value };
     case 'cleanupBackupError':
-      return { kind: result.$case, value: result.value };
+      return { kind: result.$case, value: { ...result.value, planned: result.value.planned.map(toPlannedChange) } };
     case 'releaseFiles':
       return { kind: result.$case, value: result.value };
     case 'deleteBackups':
@@ -198,6 +199,15 @@ function toResult(result: Operation['result']): AgentResult | undefined {
     default:
       return assertNever(result);
   }
+}
+
+function toPlannedChange(wire: WirePlannedChange): PlannedChange {
+  const action = plannedChangeSchema.shape.action.safeParse(wire.action);
+  if (!action.success)
+    throw new HoldfastError('VERSION_MISMATCH', `The agent plans something that this manager does not know ("${wire.action}").`);
+  const { target, path, into, because, backupId } = wire;
+  const said = Object.entries({ target, path, into, because, backupId }).filter(([, text]) => text !== '');
+  return { action: action.data, ...Object.fromEntries(said) };
 }
 
 function toTime(unixMs: bigint): string {

@@ -269,6 +269,7 @@ describe('a backup', () => {
     expect(await manager.finished(operation.id)).toMatchObject({
       state: 'Succeeded',
       plan: expect.arrayContaining([expect.stringContaining('merge')]),
+      planned: expect.arrayContaining([expect.objectContaining({ action: 'merge', path: sent(0).volumes[0]?.newDeltaPath })]),
     });
     expect(await vmRow()).toMatchObject({ headBackupId: null, offeringId: null });
     expect(await manager.get(BackupsService).get(manager.admin, b1.id)).toMatchObject({ endOfChain: true, state: 'BackedUp' });

@@ -286,14 +286,15 @@ export class OperationFollower {
   private async end(operation: OperationEntity, claim: Claim, handler: OperationHandler, outcome: AgentOperation): Promise<void> {
     await this.finish(operation, async (manager, vm) => {
       await handler.applyOutcome(manager, operation, vm, outcome);
-      const plan = outcome.result?.kind === 'cleanupBackupError' ? [...outcome.result.value.plan] : null;
+      const cleanup = outcome.result?.kind === 'cleanupBackupError' ? outcome.result.value : undefined;
       await this.queue.write(manager, claim, {
         state: outcome.state,
         steps: outcome.steps,
         progress: outcome.progress,
         warnings: [...outcome.warnings],
         error: outcome.error as object | null,
-        plan,
+        plan: cleanup === undefined ? null : [...cleanup.plan],
+        planned: cleanup === undefined ? null : [...cleanup.planned],
         agentRevision: outcome.revision,
         waitingFor: null,
         finishedAt: this.clock.now(),

@@ -18,6 +18,7 @@ export function operationView(row: OperationEntity): Operation {
     ...(row.error === null ? {} : { error: { ...row.error, fields: { ...row.error.fields } } }),
     warnings: row.warnings,
     ...(row.plan === null ? {} : { plan: row.plan }),
+    ...(row.planned === null ? {} : { planned: row.planned }),
     cancelRequested: row.cancelRequested,
     ...(row.waitingFor === null ? {} : { waitingFor: row.waitingFor }),
     createdAt: row.createdAt.toISOString(),

@@ -25,7 +25,12 @@ export function act(agent: FakeAgent, command: ReceivedCommand): Result {
       if (!command.request.dryRun) withoutLayers(agent, domain, merged);
       return {
         $case: 'cleanupBackupError',
-        value: { plan: merged.map((path) => `merge ${path}`), activePaths: {}, changes: gone(merged) },
+        value: {
+          plan: merged.map((path) => `merge ${path}`),
+          planned: merged.map((path) => ({ action: 'merge', target: 'vda', path, into: '', because: '', backupId: '' })),
+          activePaths: {},
+          changes: gone(merged),
+        },
       };
     }
     case 'compactChain':

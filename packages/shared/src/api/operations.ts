@@ -30,6 +30,21 @@ export const volumeProgressSchema = z.object({
   doneBytes: bytesSchema,
   totalBytes: bytesSchema.optional().describe('Absent: not known'),
 });
+/** One thing that a clean-up does or leaves. */
+export const plannedChangeSchema = z.object({
+  action: z
+    .enum(['merge', 'delete', 'keep', 'gone', 'delete-if-unused', 'remove-unfinished'])
+    .describe(
+      'merge: path goes into `into`, then its file is deleted; delete: nothing needs path; keep: path stays; gone: path is away already; delete-if-unused: path is a leftover; remove-unfinished: files of a backup that was never published',
+    ),
+  target: z.string().optional().describe('Disk, e.g. vda'),
+  path: z.string().optional(),
+  into: z.string().optional(),
+  because: z.string().optional().describe('Why it stays'),
+  backupId: backupIdSchema.optional(),
+});
+export type PlannedChange = z.infer<typeof plannedChangeSchema>;
+
 export const operationSchema = z.object({
   id: operationIdSchema,
   kind: operationKindSchema,
@@ -44,6 +59,7 @@ export const operationSchema = z.object({
   error: errorDataSchema.optional(),
   warnings: z.array(z.string()),
   plan: z.array(z.string()).optional().describe('What is done, in words: of CleanupBackupError, and of what needed no host'),
+  planned: z.array(plannedChangeSchema).optional().describe('CleanupBackupError: the plan as data'),
   cancelRequested: z.boolean(),
   waitingFor: z.string().optional().describe('Why it is not running yet, or who does not answer'),
   createdAt: timeSchema,

@@ -3,6 +3,7 @@
  * its own: every decision is the merge planner's, over the chain as it is now. With dryRun nothing is touched.
  * It has no undo: each merge is whole in itself, and what is not done is done by the next try.
  */
+import { plannedChangeInWords, type PlannedChange } from '@holdfast/shared/chain/planned-change.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Command, Outcome, StepContext } from '../../operations/command.js';
 import { joinChanges, NO_CHANGES, pinsAfter, recordedChanges } from '../merge/chain-changes.js';
@@ -14,6 +15,8 @@ import type { ChainChanges, CleanupBackupErrorRequest, CleanupBackupErrorResult 
 import { bigintJson } from '../shared/bigint-json.js';
 import { discardBackupFolder } from '../shared/discard-backup-folder.js';
 import { observeExisting } from '../shared/observe-settled.js';
+
+const plannedJson = bigintJson<readonly PlannedChange[]>();
 
 export function cleanupBackupErrorCommand(ports: CommandPorts): Command<CleanupBackupErrorRequest, CleanupBackupErrorResult> {
   return {
@@ -27,7 +30,7 @@ export function cleanupBackupErrorCommand(ports: CommandPorts): Command<CleanupB
       return {
         vmOutcome: error.code === 'CHAIN_UNEXPLAINED' ? 'Unexplained' : 'MergePending',
         error: error.toData(),
-        result: { plan: [], activePaths: {}, changes: changesSoFar(request, context) },
+        result: { plan: [], planned: [], activePaths: {}, changes: changesSoFar(request, context) },
       };
     },
   };
@@ -39,8 +42,11 @@ async function run(
   context: StepContext,
 ): Promise<Outcome<CleanupBackupErrorResult>> {
   const { vmUuid } = request.header;
-  const plan = await context.step('plan', '', {}, () => planInWords(ports, request, context));
-  if (request.dryRun) return { result: { plan, activePaths: {}, changes: NO_CHANGES }, vmOutcome: 'AsBefore' };
+  const planned = plannedJson.decode(
+    await context.step('plan', '', {}, async () => plannedJson.encode(await planChanges(ports, request, context))),
+  );
+  const plan = inWords(planned);
+  if (request.dryRun) return { result: { plan, planned, activePaths: {}, changes: NO_CHANGES }, vmOutcome: 'AsBefore' };
   for (const volume of request.volumes) await mergeDeltas(ports, context, vmUuid, volume, '');
   const changes = changesSoFar(request, context);
   const pins = request.volumes.flatMap((volume) => pinsAfter(volume, changes));
@@ -62,7 +68,7 @@ async function run(
     const domain = await observeExisting(ports, vmUuid, context.log);
     for (const disk of domain.disks) if (disk.layers[0]) activePaths[disk.target] = disk.layers[0].path;
   }
-  return { result: { plan, activePaths, changes: changesSoFar(request, context) }, vmOutcome: 'AsAfter' };
+  return { result: { plan, planned, activePaths, changes: changesSoFar(request, context) }, vmOutcome: 'AsAfter' };
 }
 
 /** Merged layers and removed files, as far as this operation came. */
@@ -74,29 +80,38 @@ function changesSoFar(request: CleanupBackupErrorRequest, context: StepContext):
   ]);
 }
 
-async function planInWords(ports: CommandPorts, request: CleanupBackupErrorRequest, context: StepContext): Promise<string[]> {
-  const words: string[] = [];
-  if (request.volumes.length > 0) {
-    const domain = await observeExisting(ports, request.header.vmUuid, context.log);
-    for (const volume of request.volumes) {
-      const { removals, staying } = await planOf(ports, domain, volume, context.log);
-      for (const removal of removals) {
-        words.push(
-          removal.kind === 'delete'
-            ? `${volume.target}: delete ${removal.path}, which nothing needs`
-            : `${volume.target}: merge ${removal.path} into ${removal.into}, then delete it`,
-        );
-      }
-      for (const [path, because] of staying) words.push(`${volume.target}: ${path} stays, because ${because}`);
-      const absent = volume.deltaPaths.filter((path) => !staying.has(path) && !removals.some((removal) => removal.path === path));
-      for (const path of absent) words.push(`${volume.target}: ${path} is gone already; nothing to merge`);
-    }
-  }
-  for (const path of request.unusedDeltaPaths) words.push(`delete ${path}, if no VM uses it`);
-  for (const id of request.unpublishedBackupIds)
-    words.push(`remove the unfinished files of backup ${id} from storage "${request.storage?.name ?? ''}"`);
+async function planChanges(
+  ports: CommandPorts,
+  request: CleanupBackupErrorRequest,
+  context: StepContext,
+): Promise<PlannedChange[]> {
   if (request.unpublishedBackupIds.length > 0 && request.storage === undefined) {
     throw new HoldfastError('INVALID_INPUT', 'Unpublished backups were named without the storage that holds them.');
   }
-  return words.length > 0 ? words : ['nothing to do: every chain is at rest'];
+  const changes: PlannedChange[] = [];
+  if (request.volumes.length > 0) {
+    const domain = await observeExisting(ports, request.header.vmUuid, context.log);
+    for (const volume of request.volumes) {
+      const { target } = volume;
+      const { removals, staying } = await planOf(ports, domain, volume, context.log);
+      for (const removal of removals) {
+        changes.push(
+          removal.kind === 'delete'
+            ? { action: 'delete', target, path: removal.path }
+            : { action: 'merge', target, path: removal.path, into: removal.into },
+        );
+      }
+      for (const [path, because] of staying) changes.push({ action: 'keep', target, path, because });
+      const absent = volume.deltaPaths.filter((path) => !staying.has(path) && !removals.some((removal) => removal.path === path));
+      for (const path of absent) changes.push({ action: 'gone', target, path });
+    }
+  }
+  for (const path of request.unusedDeltaPaths) changes.push({ action: 'delete-if-unused', path });
+  for (const backupId of request.unpublishedBackupIds)
+    changes.push({ action: 'remove-unfinished', backupId, storageName: request.storage?.name ?? '' });
+  return changes;
+}
+
+function inWords(changes: readonly PlannedChange[]): string[] {
+  return changes.length > 0 ? changes.map(plannedChangeInWords) : ['nothing to do: every chain is at rest'];
 }

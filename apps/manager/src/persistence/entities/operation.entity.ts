@@ -1,7 +1,7 @@
 /** Rows of operations: the queue, the lease of the manager that follows one, and what the agent last said. */
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 import type { ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
-import type { Operation, OperationKind, OperationState } from '@holdfast/shared/api/operations.js';
+import type { Operation, OperationKind, OperationState, PlannedChange } from '@holdfast/shared/api/operations.js';
 import type { AddressedCommand } from '../agent-command.js';
 import {
   bigintColumn,
@@ -47,6 +47,8 @@ export class OperationEntity {
   @Column(nullableJson) error!: ErrorData | null;
   @Column('jsonb') warnings!: string[];
   @Column(nullableJson) plan!: string[] | null;
+  /** The same plan as data. */
+  @Column(nullableJson) planned!: PlannedChange[] | null;
   @Column('boolean') cancelRequested!: boolean;
   @Column(nullableText) waitingFor!: string | null;
   @Column(moment) createdAt!: Date;

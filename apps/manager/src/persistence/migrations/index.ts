@@ -3,5 +3,12 @@ import { FirstTables1763700000001 } from './0001-first-tables.js';
 import { Deletion1763700000002 } from './0002-deletion.js';
 import { Schedules1763700000003 } from './0003-schedules.js';
 import { VmSnapshots1763700000004 } from './0004-vm-snapshots.js';
+import { PlannedChanges1763700000007 } from './0007-planned-changes.js';
 
-export const MIGRATIONS = [FirstTables1763700000001, Deletion1763700000002, Schedules1763700000003, VmSnapshots1763700000004];
+export const MIGRATIONS = [
+  FirstTables1763700000001,
+  Deletion1763700000002,
+  Schedules1763700000003,
+  VmSnapshots1763700000004,
+  PlannedChanges1763700000007,
+];

@@ -570,11 +570,26 @@ export interface CleanupBackupErrorResult {
   /** The active layers at the end. */
   activePaths: { [key: string]: string };
   changes?: ChainChanges | undefined;
+  planned: PlannedChange[];
 }
 
 export interface CleanupBackupErrorResult_ActivePathsEntry {
   key: string;
   value: string;
+}
+
+/** One thing that a clean-up does or leaves, as data; the same is said in words in the plan. */
+export interface PlannedChange {
+  /**
+   * "merge" path into into, then delete it; "delete" path, which nothing needs; "keep" path, because; "gone": path needs
+   * nothing any more; "delete-if-unused": path, a leftover; "remove-unfinished": the files of a backup never published.
+   */
+  action: string;
+  target: string;
+  path: string;
+  into: string;
+  because: string;
+  backupId: string;
 }
 
 export interface ReleaseFilesResult {
@@ -2483,7 +2498,7 @@ export const RestoreBackupVolumeResult: MessageFns<RestoreBackupVolumeResult> = 
 };
 
 function createBaseCleanupBackupErrorResult(): CleanupBackupErrorResult {
-  return { plan: [], activePaths: {}, changes: undefined };
+  return { plan: [], activePaths: {}, changes: undefined, planned: [] };
 }
 
 export const CleanupBackupErrorResult: MessageFns<CleanupBackupErrorResult> = {
@@ -2496,6 +2511,9 @@ export const CleanupBackupErrorResult: MessageFns<CleanupBackupErrorResult> = {
     });
     if (message.changes !== undefined) {
       ChainChanges.encode(message.changes, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.planned) {
+      PlannedChange.encode(v!, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -2538,6 +2556,14 @@ export const CleanupBackupErrorResult: MessageFns<CleanupBackupErrorResult> = {
             }
 
             message.changes = ChainChanges.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.planned.push(PlannedChange.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -2583,6 +2609,9 @@ export const CleanupBackupErrorResult: MessageFns<CleanupBackupErrorResult> = {
         )
         : {},
       changes: isSet(object.changes) ? ChainChanges.fromJSON(object.changes) : undefined,
+      planned: globalThis.Array.isArray(object?.planned)
+        ? object.planned.map((e: any) => PlannedChange.fromJSON(e))
+        : [],
     };
   },
 
@@ -2602,6 +2631,9 @@ export const CleanupBackupErrorResult: MessageFns<CleanupBackupErrorResult> = {
     }
     if (message.changes !== undefined) {
       obj.changes = ChainChanges.toJSON(message.changes);
+    }
+    if (message.planned?.length) {
+      obj.planned = message.planned.map((e) => PlannedChange.toJSON(e));
     }
     return obj;
   },
@@ -2624,6 +2656,7 @@ export const CleanupBackupErrorResult: MessageFns<CleanupBackupErrorResult> = {
     message.changes = (object.changes !== undefined && object.changes !== null)
       ? ChainChanges.fromPartial(object.changes)
       : undefined;
+    message.planned = object.planned?.map((e) => PlannedChange.fromPartial(e)) || [];
     return message;
   },
 };
@@ -2713,6 +2746,159 @@ export const CleanupBackupErrorResult_ActivePathsEntry: MessageFns<CleanupBackup
     const message = createBaseCleanupBackupErrorResult_ActivePathsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBasePlannedChange(): PlannedChange {
+  return { action: "", target: "", path: "", into: "", because: "", backupId: "" };
+}
+
+export const PlannedChange: MessageFns<PlannedChange> = {
+  encode(message: PlannedChange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.action !== "") {
+      writer.uint32(10).string(message.action);
+    }
+    if (message.target !== "") {
+      writer.uint32(18).string(message.target);
+    }
+    if (message.path !== "") {
+      writer.uint32(26).string(message.path);
+    }
+    if (message.into !== "") {
+      writer.uint32(34).string(message.into);
+    }
+    if (message.because !== "") {
+      writer.uint32(42).string(message.because);
+    }
+    if (message.backupId !== "") {
+      writer.uint32(50).string(message.backupId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PlannedChange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePlannedChange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.action = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.target = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.into = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.because = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.backupId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PlannedChange {
+    return {
+      action: isSet(object.action) ? globalThis.String(object.action) : "",
+      target: isSet(object.target) ? globalThis.String(object.target) : "",
+      path: isSet(object.path) ? globalThis.String(object.path) : "",
+      into: isSet(object.into) ? globalThis.String(object.into) : "",
+      because: isSet(object.because) ? globalThis.String(object.because) : "",
+      backupId: isSet(object.backupId)
+        ? globalThis.String(object.backupId)
+        : isSet(object.backup_id)
+        ? globalThis.String(object.backup_id)
+        : "",
+    };
+  },
+
+  toJSON(message: PlannedChange): unknown {
+    const obj: any = {};
+    if (message.action !== "") {
+      obj.action = message.action;
+    }
+    if (message.target !== "") {
+      obj.target = message.target;
+    }
+    if (message.path !== "") {
+      obj.path = message.path;
+    }
+    if (message.into !== "") {
+      obj.into = message.into;
+    }
+    if (message.because !== "") {
+      obj.because = message.because;
+    }
+    if (message.backupId !== "") {
+      obj.backupId = message.backupId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<PlannedChange>, I>>(base?: I): PlannedChange {
+    return PlannedChange.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PlannedChange>, I>>(object: I): PlannedChange {
+    const message = createBasePlannedChange();
+    message.action = object.action ?? "";
+    message.target = object.target ?? "";
+    message.path = object.path ?? "";
+    message.into = object.into ?? "";
+    message.because = object.because ?? "";
+    message.backupId = object.backupId ?? "";
     return message;
   },
 };

@@ -267,7 +267,25 @@ export interface Operation {
   waitingFor?: string | undefined;
   createdAt?: Date | undefined;
   startedAt?: Date | undefined;
-  finishedAt?: Date | undefined;
+  finishedAt?:
+    | Date
+    | undefined;
+  /** The same plan as data, where it is about disks. */
+  planned: PlannedChange[];
+}
+
+/** One thing that a clean-up does or leaves, as data; the same is said in words in the plan. */
+export interface PlannedChange {
+  /**
+   * "merge" path into into, then delete it; "delete" path, which nothing needs; "keep" path, because; "gone": path needs
+   * nothing any more; "delete-if-unused": path, a leftover; "remove-unfinished": the files of a backup never published.
+   */
+  action: string;
+  target: string;
+  path: string;
+  into: string;
+  because: string;
+  backupId: string;
 }
 
 export interface OperationStep {
@@ -307,6 +325,7 @@ function createBaseOperation(): Operation {
     createdAt: undefined,
     startedAt: undefined,
     finishedAt: undefined,
+    planned: [],
   };
 }
 
@@ -365,6 +384,9 @@ export const Operation: MessageFns<Operation> = {
     }
     if (message.finishedAt !== undefined) {
       Timestamp.encode(toTimestamp(message.finishedAt), writer.uint32(138).fork()).join();
+    }
+    for (const v of message.planned) {
+      PlannedChange.encode(v!, writer.uint32(154).fork()).join();
     }
     return writer;
   },
@@ -518,6 +540,14 @@ export const Operation: MessageFns<Operation> = {
             message.finishedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.planned.push(PlannedChange.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -585,6 +615,9 @@ export const Operation: MessageFns<Operation> = {
         : isSet(object.finished_at)
         ? fromJsonTimestamp(object.finished_at)
         : undefined,
+      planned: globalThis.Array.isArray(object?.planned)
+        ? object.planned.map((e: any) => PlannedChange.fromJSON(e))
+        : [],
     };
   },
 
@@ -641,6 +674,9 @@ export const Operation: MessageFns<Operation> = {
     if (message.finishedAt !== undefined) {
       obj.finishedAt = message.finishedAt.toISOString();
     }
+    if (message.planned?.length) {
+      obj.planned = message.planned.map((e) => PlannedChange.toJSON(e));
+    }
     return obj;
   },
 
@@ -668,6 +704,160 @@ export const Operation: MessageFns<Operation> = {
     message.createdAt = object.createdAt ?? undefined;
     message.startedAt = object.startedAt ?? undefined;
     message.finishedAt = object.finishedAt ?? undefined;
+    message.planned = object.planned?.map((e) => PlannedChange.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePlannedChange(): PlannedChange {
+  return { action: "", target: "", path: "", into: "", because: "", backupId: "" };
+}
+
+export const PlannedChange: MessageFns<PlannedChange> = {
+  encode(message: PlannedChange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.action !== "") {
+      writer.uint32(10).string(message.action);
+    }
+    if (message.target !== "") {
+      writer.uint32(18).string(message.target);
+    }
+    if (message.path !== "") {
+      writer.uint32(26).string(message.path);
+    }
+    if (message.into !== "") {
+      writer.uint32(34).string(message.into);
+    }
+    if (message.because !== "") {
+      writer.uint32(42).string(message.because);
+    }
+    if (message.backupId !== "") {
+      writer.uint32(50).string(message.backupId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PlannedChange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePlannedChange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.action = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.target = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.into = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.because = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.backupId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PlannedChange {
+    return {
+      action: isSet(object.action) ? globalThis.String(object.action) : "",
+      target: isSet(object.target) ? globalThis.String(object.target) : "",
+      path: isSet(object.path) ? globalThis.String(object.path) : "",
+      into: isSet(object.into) ? globalThis.String(object.into) : "",
+      because: isSet(object.because) ? globalThis.String(object.because) : "",
+      backupId: isSet(object.backupId)
+        ? globalThis.String(object.backupId)
+        : isSet(object.backup_id)
+        ? globalThis.String(object.backup_id)
+        : "",
+    };
+  },
+
+  toJSON(message: PlannedChange): unknown {
+    const obj: any = {};
+    if (message.action !== "") {
+      obj.action = message.action;
+    }
+    if (message.target !== "") {
+      obj.target = message.target;
+    }
+    if (message.path !== "") {
+      obj.path = message.path;
+    }
+    if (message.into !== "") {
+      obj.into = message.into;
+    }
+    if (message.because !== "") {
+      obj.because = message.because;
+    }
+    if (message.backupId !== "") {
+      obj.backupId = message.backupId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<PlannedChange>, I>>(base?: I): PlannedChange {
+    return PlannedChange.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PlannedChange>, I>>(object: I): PlannedChange {
+    const message = createBasePlannedChange();
+    message.action = object.action ?? "";
+    message.target = object.target ?? "";
+    message.path = object.path ?? "";
+    message.into = object.into ?? "";
+    message.because = object.because ?? "";
+    message.backupId = object.backupId ?? "";
     return message;
   },
 };
