@@ -67,7 +67,7 @@ export class BackupsService {
   }
 
   private async start(
-    vm: VmEntity,
+    known: VmEntity,
     input: CreateBackup,
     source: {
       readonly scheduleId: string | undefined;
@@ -75,6 +75,7 @@ export class BackupsService {
     },
   ): Promise<Operation | undefined> {
     const manager = this.dataSource.manager;
+    const vm = await this.refresher.seek(known);
     const vmId = vm.id;
     if (vm.powerState === 'Gone') throw gone(vm);
     if (vm.offeringId === null) {

@@ -46,7 +46,7 @@ export class TakeBackupHandler implements OperationHandler {
 
   async prepare(operation: OperationEntity): Promise<Preparation> {
     const manager = this.dataSource.manager;
-    const known = await manager.findOneByOrFail(VmEntity, { id: operation.vmId });
+    const known = await this.refresher.seek(await manager.findOneByOrFail(VmEntity, { id: operation.vmId }));
     const backup = await backupOf(manager, operation);
     if (known.powerState === 'Gone' || known.hostId === null) throw gone(known);
     if (known.offeringId === null)

@@ -49,7 +49,7 @@ export class DeleteBackupsHandler implements OperationHandler {
   async prepare(operation: OperationEntity): Promise<Preparation> {
     const manager = this.dataSource.manager;
     const input = deletionInputSchema.parse(operation.input);
-    const known = await manager.findOneByOrFail(VmEntity, { id: operation.vmId });
+    const known = await this.refresher.seek(await manager.findOneByOrFail(VmEntity, { id: operation.vmId }));
     const plan = planDeletion(await readDeletionFacts(manager, known.id, input, operation.seq));
     throwRefusals(plan);
     if (plan.expunge.length === 0) return this.withoutHost(operation, known, plan);

@@ -184,6 +184,11 @@ describe('the inventory', () => {
     b.domains.set(vm, domain);
     a.removeDomain(vm);
     await vmIs(vm, { hostId: await hostIdOf(b), powerState: 'Running' });
+
+    b.removeDomain(vm);
+    const gone = await vmIs(vm, { powerState: 'Gone' });
+    a.domains.set(vm, domain);
+    expect(await manager.get(VmRefresher).seek(gone)).toMatchObject({ hostId: await hostIdOf(a), powerState: 'Running' });
   });
 
   it('the delta of a volume that moved to another storage is listed as left behind where it was, and tracked no more', async () => {

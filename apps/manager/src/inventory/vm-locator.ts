@@ -23,8 +23,17 @@ export class VmLocator {
   async lookElsewhere(host: Pick<HostEntity, 'id' | 'zoneId'>, vmIds: readonly string[]): Promise<void> {
     if (vmIds.length === 0) return;
     const others = await this.dataSource.manager.findBy(HostEntity, { zoneId: host.zoneId, id: Not(host.id), state: 'Up' });
+    await this.ask(others, vmIds);
+  }
+
+  /** As lookElsewhere, on every Up host of the zone. */
+  async lookEverywhere(zoneId: string, vmIds: readonly string[]): Promise<void> {
+    await this.ask(await this.dataSource.manager.findBy(HostEntity, { zoneId, state: 'Up' }), vmIds);
+  }
+
+  private async ask(hosts: readonly HostEntity[], vmIds: readonly string[]): Promise<void> {
     await Promise.all(
-      others.map(async (other) => {
+      hosts.map(async (other) => {
         try {
           for (const seen of await (await this.agents.of(other)).listDomains(vmIds)) await this.recorder.record(other, seen);
         } catch (thrown) {

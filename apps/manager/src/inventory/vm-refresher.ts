@@ -32,4 +32,14 @@ export class VmRefresher {
     if (seen === undefined || seen.state === 'Stopped') await this.locator.lookElsewhere(host, [vm.id]);
     return this.dataSource.manager.findOneByOrFail(VmEntity, { id: vm.id });
   }
+
+  /**
+   * A VM that counts as gone is looked for on every host before that is acted upon: while it moves, there is a moment in
+   * which one host has told that it left and the other not yet that it came. Any other VM is answered as it is.
+   */
+  async seek(vm: VmEntity): Promise<VmEntity> {
+    if (vm.powerState !== 'Gone') return vm;
+    await this.locator.lookEverywhere(vm.zoneId, [vm.id]);
+    return this.dataSource.manager.findOneByOrFail(VmEntity, { id: vm.id });
+  }
 }

@@ -38,7 +38,7 @@ export class CleanupHandler implements OperationHandler {
   async prepare(operation: OperationEntity): Promise<Preparation> {
     const manager = this.dataSource.manager;
     const input = cleanupInputSchema.parse(operation.input);
-    const known = await manager.findOneByOrFail(VmEntity, { id: operation.vmId });
+    const known = await this.refresher.seek(await manager.findOneByOrFail(VmEntity, { id: operation.vmId }));
     if (known.powerState === 'Gone' || known.hostId === null) return this.withoutVm(input, known);
     const problem = hostProblem(await requireHost(manager, known.hostId));
     if (problem !== undefined) return { kind: 'wait', reason: problem.message };
