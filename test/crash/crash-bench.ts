@@ -45,6 +45,8 @@ export class CrashBench {
   private readonly restoreChain: Backup['id'][] = [];
   /** The child of the last chain that was to be compacted. */
   private compacted: Backup['id'] | undefined;
+  /** Backups that a deletion takes away, oldest first; the one below them must live on. */
+  doomed: readonly string[] = [];
 
   private constructor(
     readonly stack: SystemStack,
@@ -110,14 +112,7 @@ export class CrashBench {
   async stoppedWithBackupAndNewContent(): Promise<void> {
     if (this.restored === undefined) {
       // Two backups, so that a restore reads a chain of files.
-      for (let index = 0; index < 2; index += 1) {
-        await this.runningWithNewContent();
-        const operation = await this.stack.startBackup(this.vm, { name: `to restore ${index}` });
-        const end = await this.waitForRest(operation.id);
-        if (!end.succeeded) throw new Error(`a backup to restore could not be taken: ${end.words}`);
-        const id = await this.concludeBackup(operation.id, true);
-        if (id !== undefined) this.restoreChain.push(id);
-      }
+      for (let index = 0; index < 2; index += 1) this.restoreChain.push(await this.newBackup(`to restore ${index}`));
     }
     await this.stoppedWithNewContent();
   }
@@ -125,11 +120,7 @@ export class CrashBench {
   /** A chain that is open, so that there is a delta on primary, and content written since its head. */
   async openChainWithNewContent(power: 'running' | 'stopped'): Promise<void> {
     if ((await this.stack.vm(this.vm)).headBackupId === undefined) {
-      await this.runningWithNewContent();
-      const id = await this.startBackup({ name: 'head of a chain to finish' });
-      const end = await this.waitForRest(id);
-      if (!end.succeeded) throw new Error(`the chain to finish could not be begun: ${end.words}`);
-      await this.concludeBackup(id, true);
+      await this.newBackup('head of a chain to finish');
     }
     await (power === 'running' ? this.runningWithNewContent() : this.stoppedWithNewContent());
   }
@@ -137,19 +128,30 @@ export class CrashBench {
   /** An open chain whose oldest backup is deleted and kept for one child alone. */
   async chainWithDeletedOldest(): Promise<void> {
     for (;;) {
-      await this.runningWithNewContent();
-      const operationId = await this.startBackup({ name: 'of a chain to compact' });
-      const end = await this.waitForRest(operationId);
-      if (!end.succeeded) throw new Error(`a backup of the chain to compact could not be taken: ${end.words}`);
-      this.compacted = await this.concludeBackup(operationId, true);
+      this.compacted = await this.newBackup('of a chain to compact');
       const { parentId } = await this.stack.api.get<Backup>(`/backups/${this.compacted}`);
       if (parentId === undefined || (await this.stack.api.get<Backup>(`/backups/${parentId}`)).type !== 'FULL') continue;
       const { operations } = await this.stack.api.delete<Deletion>(`/backups/${parentId}`);
       for (const { id } of operations) await this.waitForRest(id);
-      this.comparable = this.comparable.filter((id) => id !== parentId);
-      await this.model.forget(parentId);
+      await this.forgetBackups([parentId]);
       return;
     }
+  }
+
+  /** A backup of new content that must succeed: a thing to start from. */
+  async newBackup(name: string): Promise<Backup['id']> {
+    await this.runningWithNewContent();
+    const operationId = await this.startBackup({ name });
+    const end = await this.waitForRest(operationId);
+    const id = end.succeeded ? await this.concludeBackup(operationId, true) : undefined;
+    if (id === undefined) throw new Error(`the backup "${name}" to start from could not be taken: ${end.words}`);
+    return id;
+  }
+
+  /** Their content is compared no more. */
+  async forgetBackups(ids: readonly string[]): Promise<void> {
+    this.comparable = this.comparable.filter((id) => !ids.includes(id));
+    for (const id of ids) await this.model.forget(id);
   }
 
   private get restored(): Backup['id'] | undefined {
@@ -247,6 +249,8 @@ export class CrashBench {
   private ids(): [string, string][] {
     return [
       ...[...this.keys].map(([target, key]): [string, string] => [key, `{${target}}`]),
+      [this.place.storage.id, '{storage}'],
+      ...this.doomed.map((id, index): [string, string] => [id, `{doomed ${index + 1}}`]),
       ...this.restoreChain.map((id, index): [string, string] => [id, `{backup ${index + 1}}`]),
     ];
   }

@@ -3,11 +3,12 @@
  * come by themselves.
  */
 import type { CrashBench } from './crash-bench.js';
+import { chainToDelete, concludeDelete, startDelete } from './deletion-moves.js';
 
 export interface CrashOperation {
   readonly name: string;
   /** The kind of the operation whose steps are struck. */
-  readonly kind: 'TakeBackup' | 'RestoreBackup' | 'CleanupBackupError' | 'CompactChain';
+  readonly kind: 'TakeBackup' | 'RestoreBackup' | 'CleanupBackupError' | 'DeleteBackups' | 'CompactChain';
   /** Brings the VM to where the operation starts. Not struck. */
   prepare(bench: CrashBench): Promise<void>;
   /** Starts it; returns its operation id. */
@@ -58,5 +59,20 @@ export const OPERATIONS: readonly CrashOperation[] = [
     prepare: (bench) => bench.chainWithDeletedOldest(),
     start: (bench) => bench.startCompaction(),
     conclude: (bench, _id, succeeded) => bench.concludeCompaction(succeeded),
+  },
+  {
+    name: 'DeleteBackups',
+    kind: 'DeleteBackups',
+    // The third one closes the chain, so nothing of it is on primary.
+    prepare: (bench) => chainToDelete(bench, 3),
+    start: startDelete,
+    conclude: concludeDelete,
+  },
+  {
+    name: 'DeleteBackups-head',
+    kind: 'DeleteBackups',
+    prepare: (bench) => chainToDelete(bench, 2),
+    start: startDelete,
+    conclude: concludeDelete,
   },
 ];

@@ -21,8 +21,10 @@ export async function invariantViolations(scope: InvariantScope): Promise<string
   const { stack, vms, storages, references } = scope;
   const found = await primaryViolations(stack, vms, scope.keptFiles);
   for (const { media, storage } of storages) {
-    const backups = await stack.api.list<Backup>('/backups', { storageId: storage.id });
-    const published = backups.filter(({ state }) => state === 'BackedUp' || state === 'Removed');
+    const published: Backup[] = [];
+    // What was deleted and is kept for others is not listed unless asked for.
+    for (const state of ['BackedUp', 'Removed'])
+      published.push(...(await stack.api.list<Backup>('/backups', { storageId: storage.id, state })));
     found.push(...(await secondaryViolations({ root: media.path, published, references })));
   }
   return found;
