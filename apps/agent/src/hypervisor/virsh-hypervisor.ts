@@ -115,6 +115,11 @@ export class VirshHypervisor implements Hypervisor {
     if (known.includes(name)) await this.onDomain(uuid, ['snapshot-delete', '--metadata', '--snapshotname', name]);
   }
 
+  async hasSavedState(uuid: string): Promise<boolean> {
+    const saved = await this.virsh.call(['list', '--all', '--with-managed-save', '--uuid']);
+    return saved.split('\n').includes(checked(uuid));
+  }
+
   async freeze(uuid: string, timeoutMs: number): Promise<void> {
     await this.agent(uuid, timeoutMs, ['domfsfreeze']);
   }

@@ -19,6 +19,7 @@ import { bigintJson } from '../shared/bigint-json.js';
 import { copyWhole } from '../shared/copy-whole.js';
 import { chainPaths, observeSettled, withHypervisor } from '../shared/observe-settled.js';
 import { findDamage } from '../shared/find-damage.js';
+import { demandNoSavedState } from '../shared/demand-no-saved-state.js';
 import { demandPrimarySpace } from '../shared/primary-space.js';
 import { readBackup, type ReadBackup } from '../shared/read-backup.js';
 import { switchDefinition, undoSwitch } from '../shared/switch-definition.js';
@@ -74,6 +75,7 @@ async function preflight(
   }
   const problem = domain.problems[0];
   if (problem) throw HoldfastError.fromData(problem);
+  await demandNoSavedState(ports, domain);
   for (const volume of request.volumes) {
     if ((await ports.files.stat(volume.newPath)) !== undefined) {
       throw new HoldfastError('PLAN_OUTDATED', `The new file ${volume.newPath} exists already.`, { path: volume.newPath });

@@ -7,6 +7,7 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import type { RevertVmSnapshotRequest, RevertVmSnapshotVolume } from '../requests.js';
+import { demandNoSavedState } from '../shared/demand-no-saved-state.js';
 import { diskOf, observeExisting } from '../shared/observe-settled.js';
 import { demandPrimarySpace, OVERLAY_HEADROOM_BYTES } from '../shared/primary-space.js';
 
@@ -27,6 +28,7 @@ export async function preflight(
   }
   const problem = domain.problems[0];
   if (problem) throw HoldfastError.fromData(problem);
+  await demandNoSavedState(ports, domain);
   const pinned: Record<string, PinnedFacts> = {};
   for (const volume of request.volumes) {
     const disk = diskOf(domain, volume.target);

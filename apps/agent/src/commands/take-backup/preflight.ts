@@ -8,6 +8,7 @@ import { formatBytes } from '@holdfast/shared/units/bytes.js';
 import { layersNeeded, snapshotLost } from '../merge/observe-tree.js';
 import type { CommandPorts } from '../ports.js';
 import type { TakeBackupRequest, TakeBackupVolume } from '../requests.js';
+import { demandNoSavedState } from '../shared/demand-no-saved-state.js';
 import { decideFreeze } from '../shared/decide-freeze.js';
 import { demandPrimarySpace, OVERLAY_HEADROOM_BYTES } from '../shared/primary-space.js';
 
@@ -58,6 +59,7 @@ export async function preflight(
       { vmId: domain.uuid },
     );
   }
+  await demandNoSavedState(ports, domain);
   checkDisks(request, domain);
   const volumes = request.volumes.map((volume) => planVolume(request, volume, domain));
   await checkLayers(ports, request, domain, volumes);

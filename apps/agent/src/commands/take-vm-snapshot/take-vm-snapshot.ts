@@ -15,6 +15,7 @@ import type { CommandPorts } from '../ports.js';
 import type { TakeVmSnapshotRequest, TakeVmSnapshotResult } from '../requests.js';
 import { bigintJson } from '../shared/bigint-json.js';
 import { decideFreeze } from '../shared/decide-freeze.js';
+import { demandNoSavedState } from '../shared/demand-no-saved-state.js';
 import { observeExisting } from '../shared/observe-settled.js';
 import { demandPrimarySpace, OVERLAY_HEADROOM_BYTES } from '../shared/primary-space.js';
 import { takeMoment, type FreezeRecord } from '../shared/take-moment.js';
@@ -72,6 +73,7 @@ async function preflight(
       { vmId: domain.uuid },
     );
   }
+  await demandNoSavedState(ports, domain);
   for (const volume of request.volumes) checkDisk(domain, volume);
   for (const { target, newOverlayPath } of request.volumes) {
     if ((await ports.files.stat(newOverlayPath)) === undefined) continue;
