@@ -109,4 +109,13 @@ export const FAULTS: readonly Fault[] = [
       await bench.storage.resume();
     },
   },
+  {
+    name: 'storage-gone',
+    strike: (bench) => bench.storage.vanish(),
+    async heal(bench) {
+      await sleep(STORAGE_FAULT_MS);
+      await bench.demandLivingGuest();
+      await bench.storage.reappear();
+    },
+  },
 ];

@@ -1,4 +1,4 @@
-/** X1, X2, X3, X13: the crash cases of test/crash as rows. Each makes systems of its own; the shared one is not touched. */
+/** X1 to X4, X11, X13: the crash cases of test/crash as rows. Each makes systems of its own; the shared one is not touched. */
 import { CrashFailures, sweepCrashCases } from '../../crash/sweep.js';
 import type { AnyRowGroup } from '../row.js';
 
@@ -11,6 +11,16 @@ const ROWS: readonly { id: string; title: string; wish: Parameters<typeof sweepC
     id: 'X3',
     title: 'libvirtd killed, qemu-img killed, QEMU killed, in every step',
     wish: { operations: OPERATIONS, faults: ['libvirtd', 'qemu-img', 'qemu'] },
+  },
+  {
+    id: 'X4',
+    title: 'secondary full, read-only, gone, hanging, in every step',
+    wish: { operations: OPERATIONS, faults: ['storage-full', 'storage-read-only', 'storage-gone', 'storage-hang'] },
+  },
+  {
+    id: 'X11',
+    title: 'guest agent hangs while frozen: thawed within the budget',
+    wish: { findings: ['freeze: the guest agent hangs while'] },
   },
   { id: 'X13', title: 'libvirtd killed around the snapshot and at the pivot', wish: { findings: ['finding A', 'finding B'] } },
 ];

@@ -28,6 +28,47 @@ export const agentHangsInFreeze: Finding = {
   },
 };
 
+export const agentHangsWhileFrozen: Finding = {
+  name: 'freeze: the guest agent hangs while the guest is frozen',
+  async play(bench) {
+    await bench.runningWithNewContent();
+    const breakpoint = await bench.setBreakpoint({ step: 'snapshot', subject: '', phase: 'before' });
+    const frozen = async (): Promise<string> => {
+      const operationId = await bench.startBackup({ quiesce: 'require' });
+      if (!(await bench.waitForBreakpointOrEnd(breakpoint, operationId))) throw new Error('the snapshot was not reached');
+      if ((await bench.vm.fsfreezeStatus()) !== 'frozen') throw new Error('the guest is not frozen: this case proves nothing');
+      await bench.vm.hangAgent();
+      return operationId;
+    };
+    const demandFailure = async (operationId: string): Promise<string> => {
+      const end = await bench.waitForRest(operationId);
+      if (end.succeeded) throw new Error('a backup whose guest was not frozen at its snapshot was called quiesced');
+      await bench.concludeBackup(operationId, false);
+      return end.words;
+    };
+
+    // A short hang. Nobody lets the operation go on: only the budget can thaw the guest.
+    const short = await frozen();
+    await sleep(2_000);
+    await bench.vm.resumeAgent();
+    await waitUntil('the budget thaws the guest', async () => (await bench.vm.fsfreezeStatus()) === 'thawed');
+    await bench.clearBreakpoint(breakpoint);
+    const words = await demandFailure(short);
+    await bench.checkInvariants();
+
+    // A hang without an end: the operation ends all the same, and the guest is thawed the moment that its agent wakes.
+    await bench.runningWithNewContent();
+    await bench.setBreakpoint({ step: 'snapshot', subject: '', phase: 'before' });
+    const long = await frozen();
+    await bench.clearBreakpoint(breakpoint);
+    await demandFailure(long);
+    await bench.vm.resumeAgent();
+    await waitUntil('the guest is thawed when its agent wakes', async () => (await bench.vm.fsfreezeStatus()) === 'thawed');
+    await bench.checkInvariants();
+    return `${words}; thawed within the budget, and when the guest agent woke`;
+  },
+};
+
 export const agentDiesWhileFrozen: Finding = {
   name: 'freeze: agent and libvirtd die while the guest is frozen',
   async play(bench) {

@@ -4,7 +4,7 @@ import type { CrashReport } from '../run-crash-cases.js';
 import { definitionDrift, noBackingStoreLeft } from './definition.js';
 import type { Finding } from './finding.js';
 import { foreignSnapshots } from './foreign-snapshots.js';
-import { agentHangsInFreeze, agentDiesWhileFrozen } from './freeze.js';
+import { agentHangsInFreeze, agentHangsWhileFrozen, agentDiesWhileFrozen } from './freeze.js';
 import { libvirtdMissesTheSnapshot, libvirtdDiesAroundTheSnapshot } from './missed-snapshot.js';
 import { libvirtdDiesAroundThePivot, qemuDiesAroundThePivot } from './pivot.js';
 import { lockedDelta } from './locks.js';
@@ -19,6 +19,7 @@ export const FINDINGS: readonly Finding[] = [
   noBackingStoreLeft,
   lockedDelta,
   agentHangsInFreeze,
+  agentHangsWhileFrozen,
   agentDiesWhileFrozen,
   definitionDrift,
   unsyncedStorage,
