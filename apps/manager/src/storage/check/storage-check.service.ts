@@ -18,6 +18,7 @@ import { errorView } from '../../inventory/vm-view.js';
 import { BackupEntity } from '../../persistence/entities/backup.entities.js';
 import { HostEntity } from '../../persistence/entities/inventory.entities.js';
 import { StorageEntity } from '../../persistence/entities/storage.entity.js';
+import { VmSnapshotVolumeEntity, VolumeOverlayEntity } from '../../persistence/entities/vm-snapshot.entities.js';
 import { SupersededFileEntity, VolumeDeltaEntity, VolumeEntity } from '../../persistence/entities/vm.entities.js';
 import { Clock } from '../../platform/clock.js';
 import { storageAccess } from '../storage-view.js';
@@ -187,13 +188,18 @@ export class StorageCheckService {
 
   private async recordedPaths(): Promise<Set<string>> {
     const { manager } = this.dataSource;
-    const [deltas, superseded, volumes] = await Promise.all([
+    const [deltas, overlays, pins, superseded, volumes] = await Promise.all([
       manager.find(VolumeDeltaEntity, { select: { path: true } }),
+      manager.find(VolumeOverlayEntity, { select: { path: true } }),
+      manager.find(VmSnapshotVolumeEntity, { select: { pinnedPath: true } }),
       manager.find(SupersededFileEntity, { select: { path: true } }),
       manager.find(VolumeEntity, { select: { basePath: true, intendedPath: true } }),
     ]);
     return new Set(
-      [...deltas, ...superseded].map(({ path }) => path).concat(volumes.flatMap((one) => [one.basePath, one.intendedPath ?? ''])),
+      [...deltas, ...overlays, ...superseded]
+        .map(({ path }) => path)
+        .concat(pins.map(({ pinnedPath }) => pinnedPath))
+        .concat(volumes.flatMap((one) => [one.basePath, one.intendedPath ?? ''])),
     );
   }
 }
