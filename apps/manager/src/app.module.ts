@@ -20,6 +20,7 @@ import { RestoresModule } from './restores/restores.module.js';
 import { SchedulesModule } from './schedules/schedules.module.js';
 import { SettingsModule } from './settings/settings.module.js';
 import { StorageModule } from './storage/storage.module.js';
+import { VmSnapshotsModule } from './vm-snapshots/vm-snapshots.module.js';
 import { VmsModule } from './vms/vms.module.js';
 
 const SERVICES = [
@@ -34,6 +35,7 @@ const SERVICES = [
   SchedulesModule,
   SettingsModule,
   StorageModule,
+  VmSnapshotsModule,
   VmsModule,
 ];
 

@@ -13,9 +13,12 @@ import type {
   InspectStorageResponse,
   ListDomainsResponse,
   ListOperationsResponse,
+  DeleteVmSnapshotsResponse,
   ReleaseFilesResponse,
   RestoreBackupResponse,
+  RevertVmSnapshotResponse,
   TakeBackupResponse,
+  TakeVmSnapshotResponse,
   WatchDomainsResponse,
   WatchOperationResponse,
 } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
@@ -36,15 +39,18 @@ import type {
   SurveyedLayer,
 } from './agent-types.js';
 import type { AddressedCommand, StorageAccess } from '../persistence/agent-command.js';
+import { toRemovedStray, toSurveyedEntry, toSurveyedLayer } from './wire-survey.js';
 import {
   toCleanupRequest,
   toDeleteBackupsRequest,
   toCompactChainRequest,
+  toDeleteVmSnapshotsRequest,
   toReleaseFilesRequest,
   toRestoreBackupRequest,
+  toRevertVmSnapshotRequest,
   toTakeBackupRequest,
+  toTakeVmSnapshotRequest,
 } from './wire-commands.js';
-import { toRemovedStray, toSurveyedEntry, toSurveyedLayer } from './wire-survey.js';
 import { toDomain, toDomainChanges, toHostInfo, toOperation } from './wire-mapping.js';
 
 const SHORT_MS = 10_000;
@@ -182,6 +188,30 @@ export class AgentClient {
           (
             await this.unary((done: Done<DeleteBackupsResponse>) =>
               this.client.deleteBackups(toDeleteBackupsRequest(command.header, command.request), metadata, options, done),
+            )
+          ).operation,
+        );
+      case 'takeVmSnapshot':
+        return toOperation(
+          (
+            await this.unary((done: Done<TakeVmSnapshotResponse>) =>
+              this.client.takeVmSnapshot(toTakeVmSnapshotRequest(command.header, command.request), metadata, options, done),
+            )
+          ).operation,
+        );
+      case 'revertVmSnapshot':
+        return toOperation(
+          (
+            await this.unary((done: Done<RevertVmSnapshotResponse>) =>
+              this.client.revertVmSnapshot(toRevertVmSnapshotRequest(command.header, command.request), metadata, options, done),
+            )
+          ).operation,
+        );
+      case 'deleteVmSnapshots':
+        return toOperation(
+          (
+            await this.unary((done: Done<DeleteVmSnapshotsResponse>) =>
+              this.client.deleteVmSnapshots(toDeleteVmSnapshotsRequest(command.header, command.request), metadata, options, done),
             )
           ).operation,
         );

@@ -3,10 +3,13 @@ import type {
   CleanupBackupErrorRequest,
   DeleteBackupsRequest,
   CompactChainRequest,
+  DeleteVmSnapshotsRequest,
   MergeVolume as WireMergeVolume,
   ReleaseFilesRequest,
   RestoreBackupRequest,
+  RevertVmSnapshotRequest,
   TakeBackupRequest,
+  TakeVmSnapshotRequest,
 } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import { BackupType, Quiesce, type OperationHeader } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import type {
@@ -14,10 +17,13 @@ import type {
   CommandHeader,
   DeleteBackups,
   CompactChain,
+  DeleteVmSnapshots,
   MergeVolume,
   ReleaseFiles,
   RestoreBackup,
+  RevertVmSnapshot,
   TakeBackup,
+  TakeVmSnapshot,
 } from '../persistence/agent-command.js';
 
 const TYPES = { FULL: BackupType.BACKUP_TYPE_FULL, INCREMENTAL: BackupType.BACKUP_TYPE_INCREMENTAL } as const;
@@ -73,6 +79,30 @@ export function toDeleteBackupsRequest(header: CommandHeader, command: DeleteBac
     header: toHeader(header),
     deletions: command.deletions.map(({ storage, backupIds }) => ({ storage: { ...storage }, backupIds: [...backupIds] })),
     volumes: command.volumes.map(toMergeVolume),
+  };
+}
+
+export function toTakeVmSnapshotRequest(header: CommandHeader, command: TakeVmSnapshot): TakeVmSnapshotRequest {
+  return {
+    ...command,
+    header: toHeader(header),
+    quiesce: QUIESCE[command.quiesce],
+    volumes: command.volumes.map((volume) => ({ ...volume })),
+  };
+}
+
+export function toRevertVmSnapshotRequest(header: CommandHeader, command: RevertVmSnapshot): RevertVmSnapshotRequest {
+  return {
+    header: toHeader(header),
+    volumes: command.volumes.map((volume) => ({ ...volume, settle: toMergeVolume(volume.settle) })),
+  };
+}
+
+export function toDeleteVmSnapshotsRequest(header: CommandHeader, command: DeleteVmSnapshots): DeleteVmSnapshotsRequest {
+  return {
+    header: toHeader(header),
+    volumes: command.volumes.map(toMergeVolume),
+    libvirtSnapshotNames: [...command.libvirtSnapshotNames],
   };
 }
 

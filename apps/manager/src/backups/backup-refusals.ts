@@ -1,4 +1,4 @@
-/** What keeps a VM from being backed up, found before anything is touched. Pure. */
+/** What keeps a VM from being backed up or snapshotted, found before anything is touched. Pure. */
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 
 export interface RefusalVm {
@@ -16,11 +16,9 @@ export interface RefusalVolume {
   readonly refusal: ErrorData | null;
 }
 
-/** The first thing that speaks against a backup; undefined when nothing does. `volumes`: the attached ones. */
-export function backupRefusal(
-  vm: RefusalVm,
-  volumes: readonly RefusalVolume[],
-  quiesce: 'no' | 'try' | 'require',
+/** What speaks against any work on the VM's disks; undefined when nothing does. */
+export function chainRefusal(
+  vm: Pick<RefusalVm, 'id' | 'name' | 'protectionState' | 'protectionReason' | 'problems'>,
 ): HoldfastError | undefined {
   const fields = { vmId: vm.id };
   if (vm.protectionState === 'BackupError') {
@@ -32,12 +30,27 @@ export function backupRefusal(
     );
   }
   const problem = vm.problems[0];
-  if (problem !== undefined) return HoldfastError.fromData({ ...problem, fields: { ...problem.fields, ...fields } });
+  return problem === undefined ? undefined : HoldfastError.fromData({ ...problem, fields: { ...problem.fields, ...fields } });
+}
+
+/**
+ * The first thing that speaks against a backup; undefined when nothing does. `volumes`: the attached ones. `done`: what is to
+ * be done to them, for the message.
+ */
+export function backupRefusal(
+  vm: RefusalVm,
+  volumes: readonly RefusalVolume[],
+  quiesce: 'no' | 'try' | 'require',
+  done: 'backed up' | 'snapshotted' = 'backed up',
+): HoldfastError | undefined {
+  const fields = { vmId: vm.id };
+  const chain = chainRefusal(vm);
+  if (chain !== undefined) return chain;
   const refused = volumes.filter((volume) => volume.refusal !== null);
   const first = refused[0]?.refusal;
   if (first !== undefined && first !== null) {
     const all = refused.map((volume) => `${volume.target}: ${volume.refusal?.message ?? ''}`).join('; ');
-    return new HoldfastError(first.code, `The VM "${vm.name}" cannot be backed up. ${all}`, {
+    return new HoldfastError(first.code, `The VM "${vm.name}" cannot be ${done}. ${all}`, {
       ...first.fields,
       ...fields,
       target: refused.map((volume) => volume.target).join(','),
@@ -46,7 +59,7 @@ export function backupRefusal(
   if (volumes.length === 0) {
     return new HoldfastError(
       'DISK_UNSUPPORTED',
-      `The VM "${vm.name}" has no disk that could be backed up. Attach one first.`,
+      `The VM "${vm.name}" has no disk that could be ${done}. Attach one first.`,
       fields,
     );
   }

@@ -13,6 +13,28 @@ export function restoredPath(basePath: string, target: string, operationId: stri
   return unique(posix.dirname(basePath), stemOf(basePath), target, `${operationId.slice(0, 8)}.restored.qcow2`, taken);
 }
 
+/** `<folder of the active layer>/<stem>.<snapshot id>.hs.qcow2`: what the VM writes to after a snapshot. */
+export function snapshotOverlayPath(
+  activePath: string,
+  basePath: string,
+  target: string,
+  snapshotId: string,
+  taken: Set<string>,
+): string {
+  return unique(posix.dirname(activePath), stemOf(basePath), target, `${snapshotId}.hs.qcow2`, taken);
+}
+
+/** `<folder of the pinned layer>/<stem>.<operation id, first 8>.hr.qcow2`: what the VM writes to after a revert. */
+export function revertOverlayPath(
+  pinnedPath: string,
+  basePath: string,
+  target: string,
+  operationId: string,
+  taken: Set<string>,
+): string {
+  return unique(posix.dirname(pinnedPath), stemOf(basePath), target, `${operationId.slice(0, 8)}.hr.qcow2`, taken);
+}
+
 /** The first characters of a file's name that are safe everywhere; without extension and without what an earlier restore added. */
 function stemOf(path: string): string {
   const name = posix.basename(path).replace(/\.[0-9a-f]{8}\.restored\.qcow2$/, '');

@@ -16,13 +16,13 @@ import { BackupEntity } from '../persistence/entities/backup.entities.js';
 import type { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { StorageEntity } from '../persistence/entities/storage.entity.js';
 import { VmEntity, VolumeDeltaEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
-import { VolumeOverlayEntity } from '../persistence/entities/vm-snapshot.entities.js';
 import { Clock } from '../platform/clock.js';
 import { changesOf } from '../primary/changes-of.js';
 import { recordChainChanges } from '../primary/chain-changes.js';
+import { judgedOverlays } from '../primary/libvirt-overlays.js';
 import { readPins } from '../primary/pins.js';
 import { storageAccess } from '../storage/storage-view.js';
-import { recordAtRest } from '../vms/cleanup.handler.js';
+import { recordAtRest } from '../primary/at-rest.js';
 import { planCleanup } from '../vms/plan-cleanup.js';
 import { recordProtection } from '../vms/protection.js';
 import { readDeletionFacts } from './deletion-facts.js';
@@ -157,7 +157,7 @@ export class DeleteBackupsHandler implements OperationHandler {
         readable: volume.refusal === null,
       })),
       deltas: await manager.findBy(VolumeDeltaEntity, { vmId: vm.id }),
-      overlays: await manager.findBy(VolumeOverlayEntity, { vmId: vm.id }),
+      overlays: await judgedOverlays(manager, vm),
       pins: await readPins(manager, vm.id),
       unpublished: [],
     });

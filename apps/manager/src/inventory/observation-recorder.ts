@@ -177,8 +177,8 @@ export class ObservationRecorder {
    * release them. While a snapshot holds any of them, none is offered for release, and none is judged.
    */
   private async leaveLayers(manager: EntityManager, vm: VmEntity, volumeId: string, disk: SeenDisk): Promise<void> {
-    if ((await readPins(manager, vm.id)).has(volumeId)) return untrackDeltas(manager, [volumeId], false);
     const deltas = await manager.findBy(VolumeDeltaEntity, { volumeId });
+    if ((await readPins(manager, vm.id)).has(volumeId)) return untrackDeltas(manager, deltas, false);
     const overlays = await manager.findBy(VolumeOverlayEntity, { volumeId });
     const backups = await manager.findBy(BackupEntity, { id: In(deltas.map((delta) => delta.backupId)) });
     const left = [

@@ -115,13 +115,46 @@ export interface CompactChain {
   readonly bytesPerSecond: string;
 }
 
+export interface TakeVmSnapshot {
+  readonly volumes: readonly {
+    readonly key: string;
+    readonly target: string;
+    /** Holds the snapshot afterwards. */
+    readonly activePath: string;
+    readonly newOverlayPath: string;
+  }[];
+  readonly quiesce: 'no' | 'try' | 'require';
+  readonly freezeBudgetMs: number;
+}
+
+export interface RevertVmSnapshot {
+  readonly volumes: readonly {
+    readonly key: string;
+    readonly target: string;
+    readonly currentPath: string;
+    readonly pinnedPath: string;
+    readonly newOverlayPath: string;
+    /** What may go afterwards, and what must stay. */
+    readonly settle: MergeVolume;
+  }[];
+}
+
+export interface DeleteVmSnapshots {
+  /** The pins are those of the snapshots that stay. */
+  readonly volumes: readonly MergeVolume[];
+  readonly libvirtSnapshotNames: readonly string[];
+}
+
 export type AgentCommand =
   | { readonly kind: 'takeBackup'; readonly request: TakeBackup }
   | { readonly kind: 'restoreBackup'; readonly request: RestoreBackup }
   | { readonly kind: 'cleanupBackupError'; readonly request: CleanupBackupError }
   | { readonly kind: 'releaseFiles'; readonly request: ReleaseFiles }
   | { readonly kind: 'deleteBackups'; readonly request: DeleteBackups }
-  | { readonly kind: 'compactChain'; readonly request: CompactChain };
+  | { readonly kind: 'compactChain'; readonly request: CompactChain }
+  | { readonly kind: 'takeVmSnapshot'; readonly request: TakeVmSnapshot }
+  | { readonly kind: 'revertVmSnapshot'; readonly request: RevertVmSnapshot }
+  | { readonly kind: 'deleteVmSnapshots'; readonly request: DeleteVmSnapshots };
 
 /** A command with everything that is sent. */
 export type AddressedCommand = AgentCommand & { readonly header: CommandHeader };

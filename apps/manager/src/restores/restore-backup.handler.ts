@@ -7,6 +7,7 @@ import type { RestoreBackup } from '../persistence/agent-command.js';
 import { hostProblem, requireHost } from '../inventory/host-lookup.js';
 import { VmRefresher } from '../inventory/vm-refresher.js';
 import type { OperationHandler, Preparation } from '../operations/operation-handler.js';
+import { OperationQueue } from '../operations/operation-queue.js';
 import { OperationHandlers } from '../operations/operation-handlers.js';
 import { BackupEntity, BackupVolumeEntity } from '../persistence/entities/backup.entities.js';
 import type { OperationEntity } from '../persistence/entities/operation.entity.js';
@@ -17,6 +18,7 @@ import { Clock } from '../platform/clock.js';
 import { changesOf } from '../primary/changes-of.js';
 import { forgetSnapshot, recordChainChanges } from '../primary/chain-changes.js';
 import { storageAccess } from '../storage/storage-view.js';
+import type { DeleteSnapshotsInput } from '../vm-snapshots/snapshot-input.js';
 import { recordProtection } from '../vms/protection.js';
 import { planRestore } from './plan-restore.js';
 import { forgetOldTree } from './old-tree.js';
@@ -33,6 +35,7 @@ export class RestoreBackupHandler implements OperationHandler {
     private readonly dataSource: DataSource,
     private readonly refresher: VmRefresher,
     private readonly clock: Clock,
+    private readonly queue: OperationQueue,
     handlers: OperationHandlers,
   ) {
     handlers.register(this);
@@ -169,6 +172,7 @@ export class RestoreBackupHandler implements OperationHandler {
       },
     );
   }
+
   /**
    * No file of the restored VM holds them. The records that libvirt keeps are removed by an operation of its own; until then
    * the agent releases nothing that they name. A snapshot that waits to be taken is taken of the restored VM.
@@ -177,5 +181,9 @@ export class RestoreBackupHandler implements OperationHandler {
     const own = await manager.find(VmSnapshotEntity, { where: { vmId: vm.id, state: Not('Creating') }, order: { seq: 'ASC' } });
     for (const snapshot of own) await forgetSnapshot(manager, vm.id, snapshot.id);
     await manager.update(VmEntity, { id: vm.id }, { currentSnapshotId: null });
+    if (vm.libvirtSnapshots.length === 0) return;
+    const input: DeleteSnapshotsInput = { snapshotId: null, libvirtNames: vm.libvirtSnapshots.map(({ name }) => name) };
+    const { hostId, accountId } = vm;
+    await this.queue.add(manager, { kind: 'DeleteVmSnapshots', vmId: vm.id, hostId, accountId, input });
   }
 }

@@ -3,10 +3,13 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { DomainState, type Domain } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
 import type {
   CompactChainRequest,
+  DeleteVmSnapshotsRequest,
   RestoreBackupRequest,
+  RevertVmSnapshotRequest,
   TakeBackupRequest,
+  TakeVmSnapshotRequest,
 } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
-import type { ChainChanges, Operation } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
+import type { Operation } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import type { ReceivedCommand } from './received-command.js';
 import { domainOf, layerOf, type FakeAgent } from './fake-agent.js';
 
@@ -20,68 +23,103 @@ export function act(agent: FakeAgent, command: ReceivedCommand): Result {
     case 'restoreBackup':
       return restoreBackup(agent, command.request);
     case 'cleanupBackupError': {
-      const domain = domainFor(agent, command.request.header?.vmUuid);
-      const merged = command.request.volumes.flatMap((volume) => volume.deltaPaths);
-      if (!command.request.dryRun) withoutLayers(agent, domain, merged);
-      return {
-        $case: 'cleanupBackupError',
-        value: {
-          plan: merged.map((path) => `merge ${path}`),
-          planned: merged.map((path) => ({ action: 'merge', target: 'vda', path, into: '', because: '', backupId: '' })),
-          activePaths: {},
-          changes: gone(merged),
-        },
-      };
+      const { dryRun, volumes, header } = command.request;
+      const domain = domainFor(agent, header?.vmUuid);
+      const named = volumes.flatMap((volume) => volume.deltaPaths);
+      const plan = named.map((path) => `merge ${path}`);
+      const planned = named.map((path) => ({ action: 'merge', target: 'vda', path, into: '', because: '', backupId: '' }));
+      const changes = dryRun ? { removedPaths: [], movedPins: [] } : settle(agent, domain, volumes);
+      return { $case: 'cleanupBackupError', value: { plan, planned, activePaths: {}, changes } };
     }
     case 'compactChain':
       return compactChain(agent, command.request);
     case 'releaseFiles':
       return { $case: 'releaseFiles', value: { releasedBytes: BigInt(command.request.paths.length) } };
     case 'deleteBackups': {
-      const merged = command.request.volumes.flatMap((volume) => volume.deltaPaths);
-      if (merged.length > 0) withoutLayers(agent, domainFor(agent, command.request.header?.vmUuid), merged);
-      const expungedBackupIds = command.request.deletions.flatMap(({ backupIds }) => backupIds);
-      return {
-        $case: 'deleteBackups',
-        value: { expungedBackupIds, freedBytes: 1n, changes: gone(merged) },
-      };
+      const { deletions, volumes, header } = command.request;
+      const none = { removedPaths: [], movedPins: [] };
+      const changes = volumes.length === 0 ? none : settle(agent, domainFor(agent, header?.vmUuid), volumes);
+      const expungedBackupIds = deletions.flatMap(({ backupIds }) => backupIds);
+      return { $case: 'deleteBackups', value: { expungedBackupIds, freedBytes: 1n, changes } };
     }
+    case 'takeVmSnapshot':
+      return takeVmSnapshot(agent, command.request);
+    case 'revertVmSnapshot':
+      return revertVmSnapshot(agent, command.request);
+    case 'deleteVmSnapshots':
+      return deleteVmSnapshots(agent, command.request);
   }
 }
 
-function takeBackup(agent: FakeAgent, request: TakeBackupRequest): Result {
-  const domain = domainFor(agent, request.header?.vmUuid);
-  const inodes = new Map(request.volumes.map((volume) => [volume.newDeltaPath, agent.newInode()]));
+/** Lets go what may go, and shows the VM as it is then. */
+function settle(agent: FakeAgent, before: Domain, volumes: Parameters<FakeAgent['chains']['settle']>[1]) {
+  const { domain, changes } = agent.chains.settle(before, volumes);
+  agent.setDomain(domain);
+  return changes;
+}
+
+/** Puts a new overlay on the active layer of each of these disks. PLAN_OUTDATED when another layer is active. */
+function putOverlays(
+  agent: FakeAgent,
+  domain: Domain,
+  volumes: readonly { readonly target: string; readonly activePath: string; readonly path: string }[],
+): Domain {
+  for (const volume of volumes) {
+    const disk = domain.disks.find((candidate) => candidate.target === volume.target);
+    if (disk?.layers[0]?.path !== volume.activePath) throw new HoldfastError('PLAN_OUTDATED', 'another layer');
+  }
+  for (const { path, activePath } of volumes) agent.chains.add(layerOf(path, agent.newInode()), activePath);
   const disks = domain.disks.map((disk) => {
-    const volume = request.volumes.find((candidate) => candidate.target === disk.target);
-    if (volume === undefined || disk.layers[0]?.path !== volume.activePath)
-      throw new HoldfastError('PLAN_OUTDATED', 'another layer');
-    const layers = [layerOf(volume.newDeltaPath, inodes.get(volume.newDeltaPath) ?? 0n), ...disk.layers];
-    return { ...disk, layers: layers.filter((layer) => !volume.mergeDeltaPaths.includes(layer.path)) };
+    const volume = volumes.find(({ target }) => target === disk.target);
+    return volume === undefined ? disk : agent.chains.withActive(disk, volume.path);
   });
-  agent.setDomain({ ...domain, disks });
+  return { ...domain, disks };
+}
+
+function inodeOf(agent: FakeAgent, path: string): bigint {
+  return agent.chains.files.get(path)?.layer.inode ?? 0n;
+}
+
+function takeBackup(agent: FakeAgent, request: TakeBackupRequest): Result {
+  const before = domainFor(agent, request.header?.vmUuid);
+  if (before.disks.some((disk) => !request.volumes.some(({ target }) => target === disk.target)))
+    throw new HoldfastError('PLAN_OUTDATED', 'another disk');
+  const frozen = putOverlays(
+    agent,
+    before,
+    request.volumes.map(({ target, activePath, newDeltaPath }) => ({ target, activePath, path: newDeltaPath })),
+  );
+  const inodes = new Map(request.volumes.map(({ newDeltaPath }) => [newDeltaPath, inodeOf(agent, newDeltaPath)]));
+  const wishes = request.volumes.map(({ target, mergeDeltaPaths, pins, templatePath }) => ({
+    target,
+    deltaPaths: mergeDeltaPaths,
+    pins,
+    templatePath,
+  }));
+  const changes = settle(agent, frozen, wishes);
+  const after = domainFor(agent, request.header?.vmUuid);
   return {
     $case: 'takeBackup',
     value: {
-      volumes: request.volumes.map((volume) => {
-        const stays = !volume.mergeDeltaPaths.includes(volume.newDeltaPath);
+      volumes: request.volumes.map(({ key, target, newDeltaPath, parentDeltaPath }) => {
+        const stays = !changes.removedPaths.includes(newDeltaPath);
         return {
-          key: volume.key,
-          target: volume.target,
+          key,
+          target,
           sizeBytes: 1000n,
           virtualSizeBytes: 1_000_000n,
           digest: `blake3:${'0'.repeat(64)}`,
-          deltaPath: stays ? volume.newDeltaPath : '',
-          deltaInode: stays ? (inodes.get(volume.newDeltaPath) ?? 0n) : 0n,
-          activePath: disks.find((disk) => disk.target === volume.target)?.layers[0]?.path ?? '',
-          copiedInFull: volume.parentDeltaPath === '',
+          deltaPath: stays ? newDeltaPath : '',
+          deltaInode: stays ? (inodes.get(newDeltaPath) ?? 0n) : 0n,
+          activePath: after.disks.find((disk) => disk.target === target)?.layers[0]?.path ?? '',
+          copiedInFull: parentDeltaPath === '',
         };
       }),
       quiesced: false,
       frozenMs: 0,
       frozenAtUnixMs: 1_700_000_000_000n,
       sizeBytes: 2000n,
-      changes: gone(request.volumes.flatMap((volume) => volume.mergeDeltaPaths)),
+      changes,
     },
   };
 }
@@ -94,14 +132,13 @@ function restoreBackup(agent: FakeAgent, request: RestoreBackupRequest): Result 
   };
   const disks = before.disks.map((disk) => {
     const volume = request.volumes.find((candidate) => candidate.target === disk.target);
-    if (volume !== undefined) return { ...disk, layers: [layerOf(volume.newPath, agent.newInode())] };
-    const merged = request.mergeVolumes.find((candidate) => candidate.target === disk.target)?.deltaPaths ?? [];
-    return { ...disk, layers: disk.layers.filter((layer) => !merged.includes(layer.path)) };
+    return volume === undefined ? disk : { ...disk, layers: [layerOf(volume.newPath, agent.newInode())] };
   });
   const added = request.volumes
     .filter((volume) => volume.currentPath === '')
     .flatMap((volume) => domainOf(uuid, '', { [volume.target]: [volume.newPath] }, () => agent.newInode()).disks);
   agent.setDomain({ ...before, disks: [...disks, ...added] });
+  const changes = settle(agent, domainFor(agent, uuid), request.mergeVolumes);
   return {
     $case: 'restoreBackup',
     value: {
@@ -113,13 +150,33 @@ function restoreBackup(agent: FakeAgent, request: RestoreBackupRequest): Result 
           .map((layer) => layer.path)
           .filter((path) => path !== volume.templatePath),
       })),
-      changes: gone(request.mergeVolumes.flatMap((volume) => volume.deltaPaths)),
+      changes,
     },
   };
 }
 
-function gone(paths: readonly string[]): ChainChanges {
-  return { removedPaths: [...paths], movedPins: [] };
+function takeVmSnapshot(agent: FakeAgent, request: TakeVmSnapshotRequest): Result {
+  const overlays = request.volumes.map(({ target, activePath, newOverlayPath }) => ({
+    target,
+    activePath,
+    path: newOverlayPath,
+  }));
+  agent.setDomain(putOverlays(agent, domainFor(agent, request.header?.vmUuid), overlays));
+  return {
+    $case: 'takeVmSnapshot',
+    value: {
+      volumes: request.volumes.map(({ key, target, activePath, newOverlayPath }) => ({
+        key,
+        target,
+        pinnedPath: activePath,
+        overlayPath: newOverlayPath,
+        overlayInode: inodeOf(agent, newOverlayPath),
+      })),
+      quiesced: false,
+      frozenMs: 0,
+      frozenAtUnixMs: 1_700_000_000_000n,
+    },
+  };
 }
 
 /** The agent in memory keeps no files: it knows the child by the command that took it. */
@@ -133,11 +190,36 @@ function compactChain(agent: FakeAgent, { childBackupId }: CompactChainRequest):
   };
 }
 
-function withoutLayers(agent: FakeAgent, domain: Domain, paths: readonly string[]): void {
-  agent.setDomain({
-    ...domain,
-    disks: domain.disks.map((disk) => ({ ...disk, layers: disk.layers.filter((layer) => !paths.includes(layer.path)) })),
+function revertVmSnapshot(agent: FakeAgent, request: RevertVmSnapshotRequest): Result {
+  const domain = domainFor(agent, request.header?.vmUuid);
+  if (domain.state !== DomainState.DOMAIN_STATE_SHUT_OFF) throw new HoldfastError('VM_RUNNING', 'it runs');
+  for (const { newOverlayPath, pinnedPath } of request.volumes)
+    agent.chains.add(layerOf(newOverlayPath, agent.newInode()), pinnedPath);
+  const disks = domain.disks.map((disk) => {
+    const volume = request.volumes.find(({ target }) => target === disk.target);
+    return volume === undefined ? disk : agent.chains.withActive(disk, volume.newOverlayPath);
   });
+  const settled = request.volumes.flatMap(({ settle: wish }) => (wish === undefined ? [] : [wish]));
+  const changes = settle(agent, { ...domain, disks }, settled);
+  return {
+    $case: 'revertVmSnapshot',
+    value: {
+      volumes: request.volumes.map(({ key, target, newOverlayPath }) => ({
+        key,
+        target,
+        overlayPath: newOverlayPath,
+        overlayInode: inodeOf(agent, newOverlayPath),
+      })),
+      changes,
+    },
+  };
+}
+
+function deleteVmSnapshots(agent: FakeAgent, request: DeleteVmSnapshotsRequest): Result {
+  const domain = domainFor(agent, request.header?.vmUuid);
+  const snapshots = domain.snapshots.filter(({ name }) => !request.libvirtSnapshotNames.includes(name));
+  const changes = settle(agent, { ...domain, snapshots }, request.volumes);
+  return { $case: 'deleteVmSnapshots', value: { changes } };
 }
 
 function domainFor(agent: FakeAgent, uuid: string | undefined): Domain {

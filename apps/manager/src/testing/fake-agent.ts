@@ -24,6 +24,7 @@ import type {
 import { PROTOCOL_VERSION } from '@holdfast/shared/wire/protocol.js';
 import { type ReceivedCommand } from './received-command.js';
 import { act } from './fake-agent-actions.js';
+import { FakeChains } from './fake-chains.js';
 
 export interface FakeIdentity {
   readonly hostId: string;
@@ -61,6 +62,7 @@ type Reply<T> = (error: { code: number; details: string; metadata: Metadata } | 
 
 export class FakeAgent {
   readonly domains = new Map<string, Domain>();
+  readonly chains = new FakeChains();
   readonly operations = new Map<string, Kept>();
   /** Every command that was accepted for the first time, in order. */
   readonly accepted: ReceivedCommand[] = [];
@@ -129,6 +131,7 @@ export class FakeAgent {
   /** Puts a VM there, or changes it, and says so to who watches. */
   setDomain(domain: Domain): void {
     this.domains.set(domain.uuid, domain);
+    this.chains.learn(domain);
     this.tell({ full: false, domains: [domain], goneUuids: [] });
   }
 
@@ -287,6 +290,9 @@ export class FakeAgent {
       releaseFiles: start('releaseFiles'),
       deleteBackups: start('deleteBackups'),
       compactChain: start('compactChain'),
+      takeVmSnapshot: start('takeVmSnapshot'),
+      revertVmSnapshot: start('revertVmSnapshot'),
+      deleteVmSnapshots: start('deleteVmSnapshots'),
       watchOperation: (call: ServerWritableStream<{ operationId: string }, WatchOperationResponse>): void => {
         const kept = this.operations.get(call.request.operationId);
         if (kept === undefined) {
@@ -343,6 +349,9 @@ function kindOf(command: ReceivedCommand): Operation['kind'] {
     releaseFiles: 'OPERATION_KIND_RELEASE_FILES',
     deleteBackups: 'OPERATION_KIND_DELETE_BACKUPS',
     compactChain: 'OPERATION_KIND_COMPACT_CHAIN',
+    takeVmSnapshot: 'OPERATION_KIND_TAKE_VM_SNAPSHOT',
+    revertVmSnapshot: 'OPERATION_KIND_REVERT_VM_SNAPSHOT',
+    deleteVmSnapshots: 'OPERATION_KIND_DELETE_VM_SNAPSHOTS',
   } as const;
   return names[command.kind] as Operation['kind'];
 }

@@ -8,14 +8,14 @@ import { VmRefresher } from '../inventory/vm-refresher.js';
 import type { OperationHandler, Preparation } from '../operations/operation-handler.js';
 import { OperationHandlers } from '../operations/operation-handlers.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
-import type { MergeVolume } from '../persistence/agent-command.js';
 import type { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { StorageEntity } from '../persistence/entities/storage.entity.js';
 import { VmEntity, VolumeDeltaEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
-import { VolumeOverlayEntity } from '../persistence/entities/vm-snapshot.entities.js';
 import { Clock } from '../platform/clock.js';
 import { changesOf } from '../primary/changes-of.js';
+import { recordAtRest } from '../primary/at-rest.js';
 import { recordChainChanges } from '../primary/chain-changes.js';
+import { judgedOverlays } from '../primary/libvirt-overlays.js';
 import { readPins } from '../primary/pins.js';
 import { storageAccess } from '../storage/storage-view.js';
 import { cleanupInputSchema, type CleanupInput } from './cleanup-input.js';
@@ -56,7 +56,7 @@ export class CleanupHandler implements OperationHandler {
         readable: volume.refusal === null,
       })),
       deltas: await manager.findBy(VolumeDeltaEntity, { vmId: vm.id }),
-      overlays: await manager.findBy(VolumeOverlayEntity, { vmId: vm.id }),
+      overlays: await judgedOverlays(manager, vm),
       pins: await readPins(manager, vm.id),
       unpublished: await manager.find(BackupEntity, {
         select: { id: true, storageId: true },
@@ -157,26 +157,6 @@ export class CleanupHandler implements OperationHandler {
 
 async function reread(manager: EntityManager, vm: VmEntity): Promise<VmEntity> {
   return manager.findOneByOrFail(VmEntity, { id: vm.id });
-}
-
-/**
- * Of the layers of ours there are now those that snapshots or branches need, and those of disks that are detached: these
- * are merged when the disk is back. None of them is left over.
- */
-export async function recordAtRest(
-  manager: EntityManager,
-  vmId: string,
-  settled: readonly MergeVolume[],
-  unused: readonly string[],
-): Promise<void> {
-  const detached = await manager.find(VolumeEntity, { select: { id: true }, where: { vmId, attached: false } });
-  const volumeId = In(detached.map(({ id }) => id));
-  const named = settled.flatMap((volume) => volume.deltaPaths);
-  for (const entity of [VolumeDeltaEntity, VolumeOverlayEntity]) {
-    if (unused.length > 0) await manager.delete(entity, { vmId, path: In([...unused]) });
-    if (named.length > 0) await manager.update(entity, { vmId, path: In(named) }, { state: 'Present' });
-    await manager.update(entity, { vmId, volumeId, state: 'Leftover' }, { state: 'Present' });
-  }
 }
 
 /** No backup continues the chain any more. */

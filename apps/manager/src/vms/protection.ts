@@ -53,6 +53,20 @@ export async function recordProtection(
   }
 }
 
+/**
+ * Records only that something is not as it should be: for an operation whose success says nothing of what was pending before
+ * it, because it did not look at everything.
+ */
+export async function recordTrouble(
+  manager: EntityManager,
+  vm: VmEntity,
+  outcome: AgentOutcome,
+  reason: ErrorData | null,
+  now: Date,
+): Promise<void> {
+  if (outcome !== 'AsAfter' && outcome !== 'AsBefore') await recordProtection(manager, vm, outcome, reason, now);
+}
+
 /** The VM's disks are at rest. */
 export async function markOk(manager: EntityManager, vmId: string): Promise<void> {
   await manager.update(

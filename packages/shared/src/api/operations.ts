@@ -11,6 +11,9 @@ export const operationKindSchema = z.enum([
   'ReleaseFiles',
   'DeleteBackups',
   'CompactChain',
+  'TakeVmSnapshot',
+  'RevertVmSnapshot',
+  'DeleteVmSnapshots',
 ]);
 export type OperationKind = z.infer<typeof operationKindSchema>;
 export const operationStateSchema = z.enum(['Queued', 'Running', 'Undoing', 'Succeeded', 'Failed', 'Cancelled']);

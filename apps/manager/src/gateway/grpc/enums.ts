@@ -7,11 +7,13 @@ import type { Backup, BackupState, CreateBackup } from '@holdfast/shared/api/bac
 import type { Host, Vm } from '@holdfast/shared/api/inventory.js';
 import type { Operation, OperationKind, OperationState } from '@holdfast/shared/api/operations.js';
 import type { Storage } from '@holdfast/shared/api/storage.js';
+import type { VmSnapshot } from '@holdfast/shared/api/vm-snapshots.js';
 import * as access from '@holdfast/shared/wire/generated/holdfast/manager/v1/access.js';
 import * as backup from '@holdfast/shared/wire/generated/holdfast/manager/v1/backup.js';
 import * as inventory from '@holdfast/shared/wire/generated/holdfast/manager/v1/inventory.js';
 import * as operation from '@holdfast/shared/wire/generated/holdfast/manager/v1/operation.js';
 import * as storage from '@holdfast/shared/wire/generated/holdfast/manager/v1/storage.js';
+import * as vmSnapshot from '@holdfast/shared/wire/generated/holdfast/manager/v1/vm_snapshot.js';
 import { InvalidInput } from '../errors/invalid-input.js';
 
 export const ROLES = { admin: access.Role.ROLE_ADMIN, user: access.Role.ROLE_USER } as const satisfies Record<Role, access.Role>;
@@ -69,6 +71,19 @@ export const QUIESCE = {
   require: backup.Quiesce.QUIESCE_REQUIRE,
 } as const satisfies Record<CreateBackup['quiesce'], backup.Quiesce>;
 
+export const VM_SNAPSHOT_STATES = {
+  Creating: vmSnapshot.VmSnapshotState.VM_SNAPSHOT_STATE_CREATING,
+  Ready: vmSnapshot.VmSnapshotState.VM_SNAPSHOT_STATE_READY,
+  Deleting: vmSnapshot.VmSnapshotState.VM_SNAPSHOT_STATE_DELETING,
+  Removed: vmSnapshot.VmSnapshotState.VM_SNAPSHOT_STATE_REMOVED,
+  Failed: vmSnapshot.VmSnapshotState.VM_SNAPSHOT_STATE_FAILED,
+} as const satisfies Record<VmSnapshot['state'], vmSnapshot.VmSnapshotState>;
+
+export const VM_SNAPSHOT_ORIGINS = {
+  holdfast: vmSnapshot.VmSnapshotOrigin.VM_SNAPSHOT_ORIGIN_HOLDFAST,
+  libvirt: vmSnapshot.VmSnapshotOrigin.VM_SNAPSHOT_ORIGIN_LIBVIRT,
+} as const satisfies Record<VmSnapshot['origin'], vmSnapshot.VmSnapshotOrigin>;
+
 export const OPERATION_KINDS = {
   TakeBackup: operation.OperationKind.OPERATION_KIND_TAKE_BACKUP,
   RestoreBackup: operation.OperationKind.OPERATION_KIND_RESTORE_BACKUP,
@@ -76,6 +91,9 @@ export const OPERATION_KINDS = {
   ReleaseFiles: operation.OperationKind.OPERATION_KIND_RELEASE_FILES,
   DeleteBackups: operation.OperationKind.OPERATION_KIND_DELETE_BACKUPS,
   CompactChain: operation.OperationKind.OPERATION_KIND_COMPACT_CHAIN,
+  TakeVmSnapshot: operation.OperationKind.OPERATION_KIND_TAKE_VM_SNAPSHOT,
+  RevertVmSnapshot: operation.OperationKind.OPERATION_KIND_REVERT_VM_SNAPSHOT,
+  DeleteVmSnapshots: operation.OperationKind.OPERATION_KIND_DELETE_VM_SNAPSHOTS,
 } as const satisfies Record<OperationKind, operation.OperationKind>;
 
 export const OPERATION_STATES = {

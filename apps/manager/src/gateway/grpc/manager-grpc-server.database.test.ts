@@ -152,7 +152,7 @@ describe('gRPC', () => {
       status: status.UNAVAILABLE,
       code: 'HOST_UNAVAILABLE',
     });
-    const restore = { backupId: the.myBackup, acceptDamaged: false };
+    const restore = { backupId: the.myBackup, acceptDamaged: false, dropSnapshots: false };
     expect(await refusal(call('restoreBackup', restore, the.userKey))).toMatchObject({
       status: status.FAILED_PRECONDITION,
       code: 'VM_RUNNING',

@@ -15,6 +15,7 @@ import { SchedulesService } from '../../schedules/schedules.service.js';
 import { SettingsService } from '../../settings/settings.service.js';
 import { StorageCheckService } from '../../storage/check/storage-check.service.js';
 import { StoragesService } from '../../storage/storages.service.js';
+import { VmSnapshotsService } from '../../vm-snapshots/vm-snapshots.service.js';
 import { VmsService } from '../../vms/vms.service.js';
 
 @Injectable()
@@ -36,5 +37,6 @@ export class ManagerServices {
     readonly operations: OperationsService,
     readonly settings: SettingsService,
     readonly accounts: AccountsService,
+    readonly snapshots: VmSnapshotsService,
   ) {}
 }

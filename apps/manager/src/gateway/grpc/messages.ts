@@ -6,6 +6,7 @@ import type { Offering } from '@holdfast/shared/api/offerings.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import type { RetentionVerdict, Schedule } from '@holdfast/shared/api/schedules.js';
 import type { Storage, StorageCheck, StorageCleaning } from '@holdfast/shared/api/storage.js';
+import type { VmSnapshot } from '@holdfast/shared/api/vm-snapshots.js';
 import type * as access from '@holdfast/shared/wire/generated/holdfast/manager/v1/access.js';
 import type * as backup from '@holdfast/shared/wire/generated/holdfast/manager/v1/backup.js';
 import type { ErrorInfo } from '@holdfast/shared/wire/generated/holdfast/manager/v1/common.js';
@@ -14,6 +15,8 @@ import type { BackupOffering } from '@holdfast/shared/wire/generated/holdfast/ma
 import type * as operation from '@holdfast/shared/wire/generated/holdfast/manager/v1/operation.js';
 import type * as schedule from '@holdfast/shared/wire/generated/holdfast/manager/v1/schedule.js';
 import type * as storages from '@holdfast/shared/wire/generated/holdfast/manager/v1/storage.js';
+import type { SecondaryStorage } from '@holdfast/shared/wire/generated/holdfast/manager/v1/storage.js';
+import type * as vmSnapshot from '@holdfast/shared/wire/generated/holdfast/manager/v1/vm_snapshot.js';
 import * as enums from './enums.js';
 
 function moment(iso: string | undefined): Date | undefined {
@@ -130,6 +133,19 @@ export function scheduleMessage(one: Schedule): schedule.BackupSchedule {
     lastRunAt: moment(one.lastRunAt),
     lastBackupState: one.lastBackupState === undefined ? undefined : enums.BACKUP_STATES[one.lastBackupState],
     lastError: errorInfo(one.lastError),
+    createdAt: moment(one.createdAt),
+  };
+}
+
+export function vmSnapshotMessage(one: VmSnapshot): vmSnapshot.VmSnapshot {
+  return {
+    ...one,
+    origin: enums.VM_SNAPSHOT_ORIGINS[one.origin],
+    state: enums.VM_SNAPSHOT_STATES[one.state],
+    quiesce: enums.QUIESCE[one.quiesce ?? 'no'],
+    frozenAt: moment(one.frozenAt),
+    volumes: one.volumes.map((volume) => ({ ...volume })),
+    error: errorInfo(one.error),
     createdAt: moment(one.createdAt),
   };
 }

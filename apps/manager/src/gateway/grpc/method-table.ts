@@ -5,6 +5,7 @@ import { accessMethods, settingMethods } from './methods/access-methods.js';
 import { backupMethods, offeringMethods, operationMethods, storageMethods } from './methods/backup-methods.js';
 import { deletionMethods } from './methods/deletion-methods.js';
 import { compactionMethods } from './methods/compaction-methods.js';
+import { vmSnapshotMethods } from './methods/vm-snapshot-methods.js';
 import { hostMethods, vmMethods, zoneMethods } from './methods/inventory-methods.js';
 import { scheduleMethods } from './methods/schedule-methods.js';
 
@@ -19,6 +20,7 @@ export function methodTable(services: ManagerServices): MethodTable {
     ...scheduleMethods(services),
     ...deletionMethods(services),
     ...compactionMethods(services),
+    ...vmSnapshotMethods(services),
     ...operationMethods(services),
     ...settingMethods(services),
     ...accessMethods(services),

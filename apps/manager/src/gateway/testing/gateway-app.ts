@@ -34,6 +34,7 @@ import { SchedulesService } from '../../schedules/schedules.service.js';
 import { SettingsModule } from '../../settings/settings.module.js';
 import { StorageCheckService } from '../../storage/check/storage-check.service.js';
 import { StoragesService } from '../../storage/storages.service.js';
+import { VmSnapshotsService } from '../../vm-snapshots/vm-snapshots.service.js';
 import { VmsService } from '../../vms/vms.service.js';
 import { GatewayModule } from '../gateway.module.js';
 import type { TestDatabase } from './test-database.js';
@@ -53,6 +54,7 @@ const services = [
   SchedulesService,
   RetentionService,
   OperationsService,
+  VmSnapshotsService,
 ];
 
 @Module({

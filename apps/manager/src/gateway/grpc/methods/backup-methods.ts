@@ -170,8 +170,8 @@ export function backupMethods({
     },
     restoreBackup: {
       permission: 'backup.restore',
-      answer: async (caller, { backupId, acceptDamaged, hostId }) => {
-        const input = parseInput(restoreBackupSchema, { acceptDamaged, hostId });
+      answer: async (caller, { backupId, acceptDamaged, hostId, dropSnapshots }) => {
+        const input = parseInput(restoreBackupSchema, { acceptDamaged, hostId, dropSnapshots });
         return { operation: operationMessage(await restores.restore(caller, idOf('backup_id', backupId), input)) };
       },
     },

@@ -11,6 +11,7 @@ export {
   scheduleIdSchema,
   storageIdSchema,
   vmIdSchema,
+  vmSnapshotIdSchema,
   zoneIdSchema,
 } from '@holdfast/shared/ids/ids.js';
 

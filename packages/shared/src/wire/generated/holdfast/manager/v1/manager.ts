@@ -59,6 +59,13 @@ import {
   StorageCheck,
   StorageCleaning,
 } from "./storage.js";
+import {
+  VmSnapshot,
+  VmSnapshotState,
+  vmSnapshotStateFromJSON,
+  vmSnapshotStateToJSON,
+  vmSnapshotStateToNumber,
+} from "./vm_snapshot.js";
 
 export const protobufPackage = "holdfast.manager.v1";
 
@@ -412,7 +419,11 @@ export interface RestoreBackupRequest {
   /** Restore although a digest does not match. */
   acceptDamaged: boolean;
   /** Where to define a VM that is gone; absent: where it was. */
-  hostId?: string | undefined;
+  hostId?:
+    | string
+    | undefined;
+  /** The VM has snapshots: let them go. Their files are kept until released. */
+  dropSnapshots: boolean;
 }
 
 export interface RestoreBackupResponse {
@@ -671,6 +682,54 @@ export interface DeleteApiKeyRequest {
 }
 
 export interface DeleteApiKeyResponse {
+}
+
+export interface CreateVmSnapshotRequest {
+  vmId: string;
+  /** Unique among the snapshots of the VM. Absent: name of the VM and the time. */
+  name?: string | undefined;
+  description: string;
+  quiesce: Quiesce;
+  /** Targets, e.g. "vda". Empty: all volumes. */
+  volumes: string[];
+}
+
+export interface CreateVmSnapshotResponse {
+  operation?: Operation | undefined;
+}
+
+export interface ListVmSnapshotsRequest {
+  vmId: string;
+  /** Absent: all but removed ones. */
+  state?: VmSnapshotState | undefined;
+}
+
+export interface ListVmSnapshotsResponse {
+  snapshots: VmSnapshot[];
+}
+
+export interface GetVmSnapshotRequest {
+  vmSnapshotId: string;
+}
+
+export interface GetVmSnapshotResponse {
+  snapshot?: VmSnapshot | undefined;
+}
+
+export interface RevertToVmSnapshotRequest {
+  vmSnapshotId: string;
+}
+
+export interface RevertToVmSnapshotResponse {
+  operation?: Operation | undefined;
+}
+
+export interface DeleteVmSnapshotRequest {
+  vmSnapshotId: string;
+}
+
+export interface DeleteVmSnapshotResponse {
+  operation?: Operation | undefined;
 }
 
 function createBaseCreateZoneRequest(): CreateZoneRequest {
@@ -6541,7 +6600,7 @@ export const GetUsageResponse: MessageFns<GetUsageResponse> = {
 };
 
 function createBaseRestoreBackupRequest(): RestoreBackupRequest {
-  return { backupId: "", acceptDamaged: false, hostId: undefined };
+  return { backupId: "", acceptDamaged: false, hostId: undefined, dropSnapshots: false };
 }
 
 export const RestoreBackupRequest: MessageFns<RestoreBackupRequest> = {
@@ -6554,6 +6613,9 @@ export const RestoreBackupRequest: MessageFns<RestoreBackupRequest> = {
     }
     if (message.hostId !== undefined) {
       writer.uint32(26).string(message.hostId);
+    }
+    if (message.dropSnapshots !== false) {
+      writer.uint32(32).bool(message.dropSnapshots);
     }
     return writer;
   },
@@ -6595,6 +6657,14 @@ export const RestoreBackupRequest: MessageFns<RestoreBackupRequest> = {
             message.hostId = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.dropSnapshots = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6624,6 +6694,11 @@ export const RestoreBackupRequest: MessageFns<RestoreBackupRequest> = {
         : isSet(object.host_id)
         ? globalThis.String(object.host_id)
         : undefined,
+      dropSnapshots: isSet(object.dropSnapshots)
+        ? globalThis.Boolean(object.dropSnapshots)
+        : isSet(object.drop_snapshots)
+        ? globalThis.Boolean(object.drop_snapshots)
+        : false,
     };
   },
 
@@ -6638,6 +6713,9 @@ export const RestoreBackupRequest: MessageFns<RestoreBackupRequest> = {
     if (message.hostId !== undefined) {
       obj.hostId = message.hostId;
     }
+    if (message.dropSnapshots !== false) {
+      obj.dropSnapshots = message.dropSnapshots;
+    }
     return obj;
   },
 
@@ -6649,6 +6727,7 @@ export const RestoreBackupRequest: MessageFns<RestoreBackupRequest> = {
     message.backupId = object.backupId ?? "";
     message.acceptDamaged = object.acceptDamaged ?? false;
     message.hostId = object.hostId ?? undefined;
+    message.dropSnapshots = object.dropSnapshots ?? false;
     return message;
   },
 };
@@ -10762,6 +10841,798 @@ export const DeleteApiKeyResponse: MessageFns<DeleteApiKeyResponse> = {
   },
 };
 
+function createBaseCreateVmSnapshotRequest(): CreateVmSnapshotRequest {
+  return { vmId: "", name: undefined, description: "", quiesce: Quiesce.QUIESCE_UNSPECIFIED, volumes: [] };
+}
+
+export const CreateVmSnapshotRequest: MessageFns<CreateVmSnapshotRequest> = {
+  encode(message: CreateVmSnapshotRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.vmId !== "") {
+      writer.uint32(10).string(message.vmId);
+    }
+    if (message.name !== undefined) {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.description !== "") {
+      writer.uint32(26).string(message.description);
+    }
+    if (message.quiesce !== Quiesce.QUIESCE_UNSPECIFIED) {
+      writer.uint32(32).int32(quiesceToNumber(message.quiesce));
+    }
+    for (const v of message.volumes) {
+      writer.uint32(42).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateVmSnapshotRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateVmSnapshotRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.vmId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.description = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.quiesce = quiesceFromJSON(reader.int32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.volumes.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateVmSnapshotRequest {
+    return {
+      vmId: isSet(object.vmId)
+        ? globalThis.String(object.vmId)
+        : isSet(object.vm_id)
+        ? globalThis.String(object.vm_id)
+        : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : undefined,
+      description: isSet(object.description) ? globalThis.String(object.description) : "",
+      quiesce: isSet(object.quiesce) ? quiesceFromJSON(object.quiesce) : Quiesce.QUIESCE_UNSPECIFIED,
+      volumes: globalThis.Array.isArray(object?.volumes) ? object.volumes.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: CreateVmSnapshotRequest): unknown {
+    const obj: any = {};
+    if (message.vmId !== "") {
+      obj.vmId = message.vmId;
+    }
+    if (message.name !== undefined) {
+      obj.name = message.name;
+    }
+    if (message.description !== "") {
+      obj.description = message.description;
+    }
+    if (message.quiesce !== Quiesce.QUIESCE_UNSPECIFIED) {
+      obj.quiesce = quiesceToJSON(message.quiesce);
+    }
+    if (message.volumes?.length) {
+      obj.volumes = message.volumes;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CreateVmSnapshotRequest>, I>>(base?: I): CreateVmSnapshotRequest {
+    return CreateVmSnapshotRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CreateVmSnapshotRequest>, I>>(object: I): CreateVmSnapshotRequest {
+    const message = createBaseCreateVmSnapshotRequest();
+    message.vmId = object.vmId ?? "";
+    message.name = object.name ?? undefined;
+    message.description = object.description ?? "";
+    message.quiesce = object.quiesce ?? Quiesce.QUIESCE_UNSPECIFIED;
+    message.volumes = object.volumes?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseCreateVmSnapshotResponse(): CreateVmSnapshotResponse {
+  return { operation: undefined };
+}
+
+export const CreateVmSnapshotResponse: MessageFns<CreateVmSnapshotResponse> = {
+  encode(message: CreateVmSnapshotResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CreateVmSnapshotResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCreateVmSnapshotResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CreateVmSnapshotResponse {
+    return { operation: isSet(object.operation) ? Operation.fromJSON(object.operation) : undefined };
+  },
+
+  toJSON(message: CreateVmSnapshotResponse): unknown {
+    const obj: any = {};
+    if (message.operation !== undefined) {
+      obj.operation = Operation.toJSON(message.operation);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<CreateVmSnapshotResponse>, I>>(base?: I): CreateVmSnapshotResponse {
+    return CreateVmSnapshotResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<CreateVmSnapshotResponse>, I>>(object: I): CreateVmSnapshotResponse {
+    const message = createBaseCreateVmSnapshotResponse();
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseListVmSnapshotsRequest(): ListVmSnapshotsRequest {
+  return { vmId: "", state: undefined };
+}
+
+export const ListVmSnapshotsRequest: MessageFns<ListVmSnapshotsRequest> = {
+  encode(message: ListVmSnapshotsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.vmId !== "") {
+      writer.uint32(10).string(message.vmId);
+    }
+    if (message.state !== undefined) {
+      writer.uint32(16).int32(vmSnapshotStateToNumber(message.state));
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListVmSnapshotsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListVmSnapshotsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.vmId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.state = vmSnapshotStateFromJSON(reader.int32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListVmSnapshotsRequest {
+    return {
+      vmId: isSet(object.vmId)
+        ? globalThis.String(object.vmId)
+        : isSet(object.vm_id)
+        ? globalThis.String(object.vm_id)
+        : "",
+      state: isSet(object.state) ? vmSnapshotStateFromJSON(object.state) : undefined,
+    };
+  },
+
+  toJSON(message: ListVmSnapshotsRequest): unknown {
+    const obj: any = {};
+    if (message.vmId !== "") {
+      obj.vmId = message.vmId;
+    }
+    if (message.state !== undefined) {
+      obj.state = vmSnapshotStateToJSON(message.state);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ListVmSnapshotsRequest>, I>>(base?: I): ListVmSnapshotsRequest {
+    return ListVmSnapshotsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListVmSnapshotsRequest>, I>>(object: I): ListVmSnapshotsRequest {
+    const message = createBaseListVmSnapshotsRequest();
+    message.vmId = object.vmId ?? "";
+    message.state = object.state ?? undefined;
+    return message;
+  },
+};
+
+function createBaseListVmSnapshotsResponse(): ListVmSnapshotsResponse {
+  return { snapshots: [] };
+}
+
+export const ListVmSnapshotsResponse: MessageFns<ListVmSnapshotsResponse> = {
+  encode(message: ListVmSnapshotsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.snapshots) {
+      VmSnapshot.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListVmSnapshotsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListVmSnapshotsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.snapshots.push(VmSnapshot.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListVmSnapshotsResponse {
+    return {
+      snapshots: globalThis.Array.isArray(object?.snapshots)
+        ? object.snapshots.map((e: any) => VmSnapshot.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: ListVmSnapshotsResponse): unknown {
+    const obj: any = {};
+    if (message.snapshots?.length) {
+      obj.snapshots = message.snapshots.map((e) => VmSnapshot.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ListVmSnapshotsResponse>, I>>(base?: I): ListVmSnapshotsResponse {
+    return ListVmSnapshotsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ListVmSnapshotsResponse>, I>>(object: I): ListVmSnapshotsResponse {
+    const message = createBaseListVmSnapshotsResponse();
+    message.snapshots = object.snapshots?.map((e) => VmSnapshot.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseGetVmSnapshotRequest(): GetVmSnapshotRequest {
+  return { vmSnapshotId: "" };
+}
+
+export const GetVmSnapshotRequest: MessageFns<GetVmSnapshotRequest> = {
+  encode(message: GetVmSnapshotRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.vmSnapshotId !== "") {
+      writer.uint32(10).string(message.vmSnapshotId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetVmSnapshotRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetVmSnapshotRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.vmSnapshotId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetVmSnapshotRequest {
+    return {
+      vmSnapshotId: isSet(object.vmSnapshotId)
+        ? globalThis.String(object.vmSnapshotId)
+        : isSet(object.vm_snapshot_id)
+        ? globalThis.String(object.vm_snapshot_id)
+        : "",
+    };
+  },
+
+  toJSON(message: GetVmSnapshotRequest): unknown {
+    const obj: any = {};
+    if (message.vmSnapshotId !== "") {
+      obj.vmSnapshotId = message.vmSnapshotId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GetVmSnapshotRequest>, I>>(base?: I): GetVmSnapshotRequest {
+    return GetVmSnapshotRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetVmSnapshotRequest>, I>>(object: I): GetVmSnapshotRequest {
+    const message = createBaseGetVmSnapshotRequest();
+    message.vmSnapshotId = object.vmSnapshotId ?? "";
+    return message;
+  },
+};
+
+function createBaseGetVmSnapshotResponse(): GetVmSnapshotResponse {
+  return { snapshot: undefined };
+}
+
+export const GetVmSnapshotResponse: MessageFns<GetVmSnapshotResponse> = {
+  encode(message: GetVmSnapshotResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.snapshot !== undefined) {
+      VmSnapshot.encode(message.snapshot, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetVmSnapshotResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetVmSnapshotResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.snapshot = VmSnapshot.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetVmSnapshotResponse {
+    return { snapshot: isSet(object.snapshot) ? VmSnapshot.fromJSON(object.snapshot) : undefined };
+  },
+
+  toJSON(message: GetVmSnapshotResponse): unknown {
+    const obj: any = {};
+    if (message.snapshot !== undefined) {
+      obj.snapshot = VmSnapshot.toJSON(message.snapshot);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GetVmSnapshotResponse>, I>>(base?: I): GetVmSnapshotResponse {
+    return GetVmSnapshotResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GetVmSnapshotResponse>, I>>(object: I): GetVmSnapshotResponse {
+    const message = createBaseGetVmSnapshotResponse();
+    message.snapshot = (object.snapshot !== undefined && object.snapshot !== null)
+      ? VmSnapshot.fromPartial(object.snapshot)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRevertToVmSnapshotRequest(): RevertToVmSnapshotRequest {
+  return { vmSnapshotId: "" };
+}
+
+export const RevertToVmSnapshotRequest: MessageFns<RevertToVmSnapshotRequest> = {
+  encode(message: RevertToVmSnapshotRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.vmSnapshotId !== "") {
+      writer.uint32(10).string(message.vmSnapshotId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevertToVmSnapshotRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevertToVmSnapshotRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.vmSnapshotId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RevertToVmSnapshotRequest {
+    return {
+      vmSnapshotId: isSet(object.vmSnapshotId)
+        ? globalThis.String(object.vmSnapshotId)
+        : isSet(object.vm_snapshot_id)
+        ? globalThis.String(object.vm_snapshot_id)
+        : "",
+    };
+  },
+
+  toJSON(message: RevertToVmSnapshotRequest): unknown {
+    const obj: any = {};
+    if (message.vmSnapshotId !== "") {
+      obj.vmSnapshotId = message.vmSnapshotId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<RevertToVmSnapshotRequest>, I>>(base?: I): RevertToVmSnapshotRequest {
+    return RevertToVmSnapshotRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RevertToVmSnapshotRequest>, I>>(object: I): RevertToVmSnapshotRequest {
+    const message = createBaseRevertToVmSnapshotRequest();
+    message.vmSnapshotId = object.vmSnapshotId ?? "";
+    return message;
+  },
+};
+
+function createBaseRevertToVmSnapshotResponse(): RevertToVmSnapshotResponse {
+  return { operation: undefined };
+}
+
+export const RevertToVmSnapshotResponse: MessageFns<RevertToVmSnapshotResponse> = {
+  encode(message: RevertToVmSnapshotResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RevertToVmSnapshotResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRevertToVmSnapshotResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RevertToVmSnapshotResponse {
+    return { operation: isSet(object.operation) ? Operation.fromJSON(object.operation) : undefined };
+  },
+
+  toJSON(message: RevertToVmSnapshotResponse): unknown {
+    const obj: any = {};
+    if (message.operation !== undefined) {
+      obj.operation = Operation.toJSON(message.operation);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<RevertToVmSnapshotResponse>, I>>(base?: I): RevertToVmSnapshotResponse {
+    return RevertToVmSnapshotResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RevertToVmSnapshotResponse>, I>>(object: I): RevertToVmSnapshotResponse {
+    const message = createBaseRevertToVmSnapshotResponse();
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDeleteVmSnapshotRequest(): DeleteVmSnapshotRequest {
+  return { vmSnapshotId: "" };
+}
+
+export const DeleteVmSnapshotRequest: MessageFns<DeleteVmSnapshotRequest> = {
+  encode(message: DeleteVmSnapshotRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.vmSnapshotId !== "") {
+      writer.uint32(10).string(message.vmSnapshotId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteVmSnapshotRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteVmSnapshotRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.vmSnapshotId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteVmSnapshotRequest {
+    return {
+      vmSnapshotId: isSet(object.vmSnapshotId)
+        ? globalThis.String(object.vmSnapshotId)
+        : isSet(object.vm_snapshot_id)
+        ? globalThis.String(object.vm_snapshot_id)
+        : "",
+    };
+  },
+
+  toJSON(message: DeleteVmSnapshotRequest): unknown {
+    const obj: any = {};
+    if (message.vmSnapshotId !== "") {
+      obj.vmSnapshotId = message.vmSnapshotId;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteVmSnapshotRequest>, I>>(base?: I): DeleteVmSnapshotRequest {
+    return DeleteVmSnapshotRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteVmSnapshotRequest>, I>>(object: I): DeleteVmSnapshotRequest {
+    const message = createBaseDeleteVmSnapshotRequest();
+    message.vmSnapshotId = object.vmSnapshotId ?? "";
+    return message;
+  },
+};
+
+function createBaseDeleteVmSnapshotResponse(): DeleteVmSnapshotResponse {
+  return { operation: undefined };
+}
+
+export const DeleteVmSnapshotResponse: MessageFns<DeleteVmSnapshotResponse> = {
+  encode(message: DeleteVmSnapshotResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.operation !== undefined) {
+      Operation.encode(message.operation, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteVmSnapshotResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteVmSnapshotResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.operation = Operation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteVmSnapshotResponse {
+    return { operation: isSet(object.operation) ? Operation.fromJSON(object.operation) : undefined };
+  },
+
+  toJSON(message: DeleteVmSnapshotResponse): unknown {
+    const obj: any = {};
+    if (message.operation !== undefined) {
+      obj.operation = Operation.toJSON(message.operation);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<DeleteVmSnapshotResponse>, I>>(base?: I): DeleteVmSnapshotResponse {
+    return DeleteVmSnapshotResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<DeleteVmSnapshotResponse>, I>>(object: I): DeleteVmSnapshotResponse {
+    const message = createBaseDeleteVmSnapshotResponse();
+    message.operation = (object.operation !== undefined && object.operation !== null)
+      ? Operation.fromPartial(object.operation)
+      : undefined;
+    return message;
+  },
+};
+
 export type ManagerService = typeof ManagerService;
 export const ManagerService = {
   /** Inventory. */
@@ -11274,6 +12145,64 @@ export const ManagerService = {
     responseDeserialize: (value: Buffer): ApplyBackupScheduleRetentionResponse =>
       ApplyBackupScheduleRetentionResponse.decode(value),
   },
+  /** VM snapshots. */
+  createVmSnapshot: {
+    path: "/holdfast.manager.v1.Manager/CreateVmSnapshot" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CreateVmSnapshotRequest): Buffer =>
+      Buffer.from(CreateVmSnapshotRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CreateVmSnapshotRequest => CreateVmSnapshotRequest.decode(value),
+    responseSerialize: (value: CreateVmSnapshotResponse): Buffer =>
+      Buffer.from(CreateVmSnapshotResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CreateVmSnapshotResponse => CreateVmSnapshotResponse.decode(value),
+  },
+  /** One tree, those that virsh made among them. */
+  listVmSnapshots: {
+    path: "/holdfast.manager.v1.Manager/ListVmSnapshots" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListVmSnapshotsRequest): Buffer =>
+      Buffer.from(ListVmSnapshotsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListVmSnapshotsRequest => ListVmSnapshotsRequest.decode(value),
+    responseSerialize: (value: ListVmSnapshotsResponse): Buffer =>
+      Buffer.from(ListVmSnapshotsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListVmSnapshotsResponse => ListVmSnapshotsResponse.decode(value),
+  },
+  getVmSnapshot: {
+    path: "/holdfast.manager.v1.Manager/GetVmSnapshot" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetVmSnapshotRequest): Buffer => Buffer.from(GetVmSnapshotRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetVmSnapshotRequest => GetVmSnapshotRequest.decode(value),
+    responseSerialize: (value: GetVmSnapshotResponse): Buffer =>
+      Buffer.from(GetVmSnapshotResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetVmSnapshotResponse => GetVmSnapshotResponse.decode(value),
+  },
+  /** Of a stopped VM. */
+  revertToVmSnapshot: {
+    path: "/holdfast.manager.v1.Manager/RevertToVmSnapshot" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RevertToVmSnapshotRequest): Buffer =>
+      Buffer.from(RevertToVmSnapshotRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RevertToVmSnapshotRequest => RevertToVmSnapshotRequest.decode(value),
+    responseSerialize: (value: RevertToVmSnapshotResponse): Buffer =>
+      Buffer.from(RevertToVmSnapshotResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RevertToVmSnapshotResponse => RevertToVmSnapshotResponse.decode(value),
+  },
+  /** Its layers are merged as far as nothing else needs them. */
+  deleteVmSnapshot: {
+    path: "/holdfast.manager.v1.Manager/DeleteVmSnapshot" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteVmSnapshotRequest): Buffer =>
+      Buffer.from(DeleteVmSnapshotRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteVmSnapshotRequest => DeleteVmSnapshotRequest.decode(value),
+    responseSerialize: (value: DeleteVmSnapshotResponse): Buffer =>
+      Buffer.from(DeleteVmSnapshotResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteVmSnapshotResponse => DeleteVmSnapshotResponse.decode(value),
+  },
   /** Operations. */
   getOperation: {
     path: "/holdfast.manager.v1.Manager/GetOperation" as const,
@@ -11499,6 +12428,15 @@ export interface ManagerServer extends UntypedServiceImplementation {
     ApplyBackupScheduleRetentionRequest,
     ApplyBackupScheduleRetentionResponse
   >;
+  /** VM snapshots. */
+  createVmSnapshot: handleUnaryCall<CreateVmSnapshotRequest, CreateVmSnapshotResponse>;
+  /** One tree, those that virsh made among them. */
+  listVmSnapshots: handleUnaryCall<ListVmSnapshotsRequest, ListVmSnapshotsResponse>;
+  getVmSnapshot: handleUnaryCall<GetVmSnapshotRequest, GetVmSnapshotResponse>;
+  /** Of a stopped VM. */
+  revertToVmSnapshot: handleUnaryCall<RevertToVmSnapshotRequest, RevertToVmSnapshotResponse>;
+  /** Its layers are merged as far as nothing else needs them. */
+  deleteVmSnapshot: handleUnaryCall<DeleteVmSnapshotRequest, DeleteVmSnapshotResponse>;
   /** Operations. */
   getOperation: handleUnaryCall<GetOperationRequest, GetOperationResponse>;
   listOperations: handleUnaryCall<ListOperationsRequest, ListOperationsResponse>;
@@ -12240,6 +13178,85 @@ export interface ManagerClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ApplyBackupScheduleRetentionResponse) => void,
+  ): ClientUnaryCall;
+  /** VM snapshots. */
+  createVmSnapshot(
+    request: CreateVmSnapshotRequest,
+    callback: (error: ServiceError | null, response: CreateVmSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  createVmSnapshot(
+    request: CreateVmSnapshotRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CreateVmSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  createVmSnapshot(
+    request: CreateVmSnapshotRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CreateVmSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  /** One tree, those that virsh made among them. */
+  listVmSnapshots(
+    request: ListVmSnapshotsRequest,
+    callback: (error: ServiceError | null, response: ListVmSnapshotsResponse) => void,
+  ): ClientUnaryCall;
+  listVmSnapshots(
+    request: ListVmSnapshotsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListVmSnapshotsResponse) => void,
+  ): ClientUnaryCall;
+  listVmSnapshots(
+    request: ListVmSnapshotsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListVmSnapshotsResponse) => void,
+  ): ClientUnaryCall;
+  getVmSnapshot(
+    request: GetVmSnapshotRequest,
+    callback: (error: ServiceError | null, response: GetVmSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  getVmSnapshot(
+    request: GetVmSnapshotRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetVmSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  getVmSnapshot(
+    request: GetVmSnapshotRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetVmSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  /** Of a stopped VM. */
+  revertToVmSnapshot(
+    request: RevertToVmSnapshotRequest,
+    callback: (error: ServiceError | null, response: RevertToVmSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  revertToVmSnapshot(
+    request: RevertToVmSnapshotRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RevertToVmSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  revertToVmSnapshot(
+    request: RevertToVmSnapshotRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RevertToVmSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  /** Its layers are merged as far as nothing else needs them. */
+  deleteVmSnapshot(
+    request: DeleteVmSnapshotRequest,
+    callback: (error: ServiceError | null, response: DeleteVmSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  deleteVmSnapshot(
+    request: DeleteVmSnapshotRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteVmSnapshotResponse) => void,
+  ): ClientUnaryCall;
+  deleteVmSnapshot(
+    request: DeleteVmSnapshotRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteVmSnapshotResponse) => void,
   ): ClientUnaryCall;
   /** Operations. */
   getOperation(

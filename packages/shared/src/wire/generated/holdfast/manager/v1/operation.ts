@@ -21,6 +21,9 @@ export enum OperationKind {
   OPERATION_KIND_RELEASE_FILES = "OPERATION_KIND_RELEASE_FILES",
   OPERATION_KIND_DELETE_BACKUPS = "OPERATION_KIND_DELETE_BACKUPS",
   OPERATION_KIND_COMPACT_CHAIN = "OPERATION_KIND_COMPACT_CHAIN",
+  OPERATION_KIND_TAKE_VM_SNAPSHOT = "OPERATION_KIND_TAKE_VM_SNAPSHOT",
+  OPERATION_KIND_REVERT_VM_SNAPSHOT = "OPERATION_KIND_REVERT_VM_SNAPSHOT",
+  OPERATION_KIND_DELETE_VM_SNAPSHOTS = "OPERATION_KIND_DELETE_VM_SNAPSHOTS",
   UNRECOGNIZED = "UNRECOGNIZED",
 }
 
@@ -47,6 +50,15 @@ export function operationKindFromJSON(object: any): OperationKind {
     case 9:
     case "OPERATION_KIND_COMPACT_CHAIN":
       return OperationKind.OPERATION_KIND_COMPACT_CHAIN;
+    case 6:
+    case "OPERATION_KIND_TAKE_VM_SNAPSHOT":
+      return OperationKind.OPERATION_KIND_TAKE_VM_SNAPSHOT;
+    case 7:
+    case "OPERATION_KIND_REVERT_VM_SNAPSHOT":
+      return OperationKind.OPERATION_KIND_REVERT_VM_SNAPSHOT;
+    case 8:
+    case "OPERATION_KIND_DELETE_VM_SNAPSHOTS":
+      return OperationKind.OPERATION_KIND_DELETE_VM_SNAPSHOTS;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -70,6 +82,12 @@ export function operationKindToJSON(object: OperationKind): string {
       return "OPERATION_KIND_DELETE_BACKUPS";
     case OperationKind.OPERATION_KIND_COMPACT_CHAIN:
       return "OPERATION_KIND_COMPACT_CHAIN";
+    case OperationKind.OPERATION_KIND_TAKE_VM_SNAPSHOT:
+      return "OPERATION_KIND_TAKE_VM_SNAPSHOT";
+    case OperationKind.OPERATION_KIND_REVERT_VM_SNAPSHOT:
+      return "OPERATION_KIND_REVERT_VM_SNAPSHOT";
+    case OperationKind.OPERATION_KIND_DELETE_VM_SNAPSHOTS:
+      return "OPERATION_KIND_DELETE_VM_SNAPSHOTS";
     case OperationKind.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";
@@ -92,6 +110,12 @@ export function operationKindToNumber(object: OperationKind): number {
       return 5;
     case OperationKind.OPERATION_KIND_COMPACT_CHAIN:
       return 9;
+    case OperationKind.OPERATION_KIND_TAKE_VM_SNAPSHOT:
+      return 6;
+    case OperationKind.OPERATION_KIND_REVERT_VM_SNAPSHOT:
+      return 7;
+    case OperationKind.OPERATION_KIND_DELETE_VM_SNAPSHOTS:
+      return 8;
     case OperationKind.UNRECOGNIZED:
     default:
       return -1;
@@ -267,8 +291,9 @@ export interface Operation {
   waitingFor?: string | undefined;
   createdAt?: Date | undefined;
   startedAt?: Date | undefined;
-  finishedAt?:
-    | Date
+  finishedAt?: Date | undefined;
+  vmSnapshotId?:
+    | string
     | undefined;
   /** The same plan as data, where it is about disks. */
   planned: PlannedChange[];
@@ -325,6 +350,7 @@ function createBaseOperation(): Operation {
     createdAt: undefined,
     startedAt: undefined,
     finishedAt: undefined,
+    vmSnapshotId: undefined,
     planned: [],
   };
 }
@@ -384,6 +410,9 @@ export const Operation: MessageFns<Operation> = {
     }
     if (message.finishedAt !== undefined) {
       Timestamp.encode(toTimestamp(message.finishedAt), writer.uint32(138).fork()).join();
+    }
+    if (message.vmSnapshotId !== undefined) {
+      writer.uint32(146).string(message.vmSnapshotId);
     }
     for (const v of message.planned) {
       PlannedChange.encode(v!, writer.uint32(154).fork()).join();
@@ -540,6 +569,14 @@ export const Operation: MessageFns<Operation> = {
             message.finishedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.vmSnapshotId = reader.string();
+            continue;
+          }
           case 19: {
             if (tag !== 154) {
               break;
@@ -615,6 +652,11 @@ export const Operation: MessageFns<Operation> = {
         : isSet(object.finished_at)
         ? fromJsonTimestamp(object.finished_at)
         : undefined,
+      vmSnapshotId: isSet(object.vmSnapshotId)
+        ? globalThis.String(object.vmSnapshotId)
+        : isSet(object.vm_snapshot_id)
+        ? globalThis.String(object.vm_snapshot_id)
+        : undefined,
       planned: globalThis.Array.isArray(object?.planned)
         ? object.planned.map((e: any) => PlannedChange.fromJSON(e))
         : [],
@@ -674,6 +716,9 @@ export const Operation: MessageFns<Operation> = {
     if (message.finishedAt !== undefined) {
       obj.finishedAt = message.finishedAt.toISOString();
     }
+    if (message.vmSnapshotId !== undefined) {
+      obj.vmSnapshotId = message.vmSnapshotId;
+    }
     if (message.planned?.length) {
       obj.planned = message.planned.map((e) => PlannedChange.toJSON(e));
     }
@@ -704,6 +749,7 @@ export const Operation: MessageFns<Operation> = {
     message.createdAt = object.createdAt ?? undefined;
     message.startedAt = object.startedAt ?? undefined;
     message.finishedAt = object.finishedAt ?? undefined;
+    message.vmSnapshotId = object.vmSnapshotId ?? undefined;
     message.planned = object.planned?.map((e) => PlannedChange.fromPartial(e)) || [];
     return message;
   },
