@@ -11,6 +11,7 @@ import { addOfferingCommands } from './commands/offering.js';
 import { addOperationCommands } from './commands/operation.js';
 import { addScheduleCommands } from './commands/schedule.js';
 import { addSettingCommands } from './commands/setting.js';
+import { addSnapshotCommands } from './commands/snapshot.js';
 import { addStorageCommands } from './commands/storage.js';
 import { addVmCommands } from './commands/vm.js';
 import { addZoneCommands } from './commands/zone.js';
@@ -87,6 +88,7 @@ function buildProgram(io: CliIo): Command {
   addOfferingCommands(shell);
   addVmCommands(shell);
   addBackupCommands(shell);
+  addSnapshotCommands(shell);
   addScheduleCommands(shell);
   addOperationCommands(shell);
   addSettingCommands(shell);

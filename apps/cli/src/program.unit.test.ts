@@ -227,9 +227,9 @@ describe('work that takes time', () => {
     const restored = operation({ kind: 'RestoreBackup', state: 'Succeeded' });
     const { out, asked } = await runWith(
       { [`GET /backups/${id(1)}`]: json(backup(1)), [`POST /backups/${id(1)}/actions/restore`]: json(restored, 202) },
-      ['backup', 'restore', id(1), '--accept-damaged', '--wait'],
+      ['backup', 'restore', id(1), '--accept-damaged', '--drop-snapshots', '--wait'],
     );
-    expect(asked[1]?.body).toEqual({ acceptDamaged: true });
+    expect(asked[1]?.body).toEqual({ acceptDamaged: true, dropSnapshots: true });
     expect(out).toContain(`holdfast vm superseded ${VM_ID}`);
   });
 

@@ -4,6 +4,7 @@
 import type { Host, Vm, Zone } from '@holdfast/shared/api/inventory.js';
 import type { Offering } from '@holdfast/shared/api/offerings.js';
 import type { Schedule } from '@holdfast/shared/api/schedules.js';
+import type { VmSnapshot } from '@holdfast/shared/api/vm-snapshots.js';
 import type { Storage } from '@holdfast/shared/api/storage.js';
 import type { Account } from '@holdfast/shared/api/access.js';
 import type { Backup } from '@holdfast/shared/api/backups.js';
@@ -62,8 +63,31 @@ export const find = {
   vm: (api: ApiClient, nameOrId: string) => resolve<Vm>(api, KINDS.vm, nameOrId),
   account: (api: ApiClient, nameOrId: string) => resolve<Account>(api, KINDS.account, nameOrId, { single: false }),
   backup: (api: ApiClient, nameOrId: string) => resolve<Backup>(api, KINDS.backup, nameOrId),
+  snapshot: findSnapshot,
   schedule: (api: ApiClient, nameOrId: string) => resolve<Schedule>(api, KINDS.schedule, nameOrId),
 };
+
+/** By id; by name, or to be sure that it is this VM's, with its VM. */
+async function findSnapshot(api: ApiClient, nameOrId: string, vmNameOrId: string | undefined): Promise<VmSnapshot> {
+  if (vmNameOrId === undefined) {
+    if (UUID.test(nameOrId)) return api.get<VmSnapshot>(`/vm-snapshots/${nameOrId.toLowerCase()}`);
+    throw new CliError(
+      'INVALID_INPUT',
+      `"${printable(nameOrId)}" is no id. Say whose snapshot it is: --vm VM. See: holdfast snapshot list VM`,
+    );
+  }
+  const vm = await find.vm(api, vmNameOrId);
+  const { items } = await api.get<{ items: VmSnapshot[] }>(`/vms/${vm.id}/snapshots`);
+  const [one, another] = items.filter((item) => item.name === nameOrId || item.id === nameOrId.toLowerCase());
+  if (one !== undefined && another === undefined) return one;
+  const list = `See: holdfast snapshot list ${vm.id}`;
+  if (one === undefined)
+    throw new CliError('NOT_FOUND', `The VM ${printable(vm.name)} has no snapshot "${printable(nameOrId)}". ${list}`);
+  throw new CliError(
+    'INVALID_INPUT',
+    `Several snapshots are named "${printable(nameOrId)}". Give the id of the one you mean. ${list}`,
+  );
+}
 
 /** The zone that is meant when none is named: the only one. Throws INVALID_INPUT when there are none or several. */
 export async function zoneOrOnly(api: ApiClient, nameOrId: string | undefined): Promise<Zone> {

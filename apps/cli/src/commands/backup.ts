@@ -91,23 +91,27 @@ export function addBackupCommands(shell: Shell): void {
     .description('Restore a stopped VM to a backup; its present files stay until they are released')
     .option('--host <host>', 'where to define a VM that is gone (name or id); default: where it was')
     .option('--accept-damaged', 'restore although a digest does not match')
+    .option('--drop-snapshots', 'let the snapshots of the VM go; their files are kept with its former files')
     .option('--wait', 'until the VM is switched to the restored files, with progress')
     .addHelpText('after', examples('holdfast backup restore 3e0b6c2a-… --wait', 'holdfast vm superseded web-1'))
     .action(
-      run<{ host?: string; acceptDamaged?: boolean; wait?: boolean }>(async (context, [nameOrId = ''], options) => {
-        const one = await find.backup(context.api, nameOrId);
-        const hostId = options.host === undefined ? undefined : (await find.host(context.api, options.host)).id;
-        const operation = await context.api.post<Operation>(`/backups/${one.id}/actions/restore`, {
-          acceptDamaged: options.acceptDamaged === true,
-          hostId,
-        });
-        await finishCommand(context, operation, {
-          wait: options.wait,
-          done: () =>
-            `VM ${printable(one.vmName)} is restored to backup ${printable(one.name)}.\n` +
-            `Its former files are kept: holdfast vm superseded ${one.vmId}\n`,
-        });
-      }),
+      run<{ host?: string; acceptDamaged?: boolean; dropSnapshots?: boolean; wait?: boolean }>(
+        async (context, [nameOrId = ''], options) => {
+          const one = await find.backup(context.api, nameOrId);
+          const hostId = options.host === undefined ? undefined : (await find.host(context.api, options.host)).id;
+          const operation = await context.api.post<Operation>(`/backups/${one.id}/actions/restore`, {
+            acceptDamaged: options.acceptDamaged === true,
+            dropSnapshots: options.dropSnapshots === true,
+            hostId,
+          });
+          await finishCommand(context, operation, {
+            wait: options.wait,
+            done: () =>
+              `VM ${printable(one.vmName)} is restored to backup ${printable(one.name)}.\n` +
+              `Its former files are kept: holdfast vm superseded ${one.vmId}\n`,
+          });
+        },
+      ),
     );
 
   addDeleteBackupCommands(backup, shell);

@@ -64,6 +64,7 @@ export function operationText(operation: Operation): string {
     ['vm', operation.vmId],
     ['host', operation.hostId],
     ['backup', operation.backupId],
+    ['vm snapshot', operation.vmSnapshotId],
     ['waiting for', operation.waitingFor],
     ['created', time(operation.createdAt)],
     ['started', operation.startedAt && time(operation.startedAt)],
