@@ -15,7 +15,6 @@ import type { BackupOffering } from '@holdfast/shared/wire/generated/holdfast/ma
 import type * as operation from '@holdfast/shared/wire/generated/holdfast/manager/v1/operation.js';
 import type * as schedule from '@holdfast/shared/wire/generated/holdfast/manager/v1/schedule.js';
 import type * as storages from '@holdfast/shared/wire/generated/holdfast/manager/v1/storage.js';
-import type { SecondaryStorage } from '@holdfast/shared/wire/generated/holdfast/manager/v1/storage.js';
 import type * as vmSnapshot from '@holdfast/shared/wire/generated/holdfast/manager/v1/vm_snapshot.js';
 import * as enums from './enums.js';
 
