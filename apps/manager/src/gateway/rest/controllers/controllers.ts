@@ -10,7 +10,7 @@ import { SchedulesController, VmSchedulesController } from './schedules.controll
 import { SettingsController } from './settings.controller.js';
 import { StoragesController } from './storages.controller.js';
 import { UsageController } from './usage.controller.js';
-import { VmSnapshotsController } from './vm-snapshots.controller.js';
+import { SnapshotsOfVmController, VmSnapshotsController } from './vm-snapshots.controller.js';
 import { VmsController } from './vms.controller.js';
 import { ZonesController } from './zones.controller.js';
 
@@ -26,6 +26,7 @@ export const CONTROLLERS = [
   VmSchedulesController,
   SchedulesController,
   UsageController,
+  SnapshotsOfVmController,
   VmSnapshotsController,
   OperationsController,
   SettingsController,

@@ -18,11 +18,11 @@ import { strict } from '../strict.js';
 import { vmIdSchema, vmSnapshotIdSchema } from './ids.js';
 
 @ApiTags('VM snapshots')
-@Controller()
-export class VmSnapshotsController {
+@Controller('vms')
+export class SnapshotsOfVmController {
   constructor(private readonly snapshots: VmSnapshotsService) {}
 
-  @Post('vms/:id/snapshots')
+  @Post(':id/snapshots')
   @RequiresPermission('vm-snapshot.create')
   @TakesIdempotencyKey
   @AnswersOperation('Take a disk-only snapshot of a VM, or of some of its volumes')
@@ -34,7 +34,7 @@ export class VmSnapshotsController {
     return this.snapshots.create(caller, id, input);
   }
 
-  @Get('vms/:id/snapshots')
+  @Get(':id/snapshots')
   @RequiresPermission('vm-snapshot.read')
   @Answers(200, 'List the snapshots of a VM as a tree, those that virsh made among them', itemsSchema(vmSnapshotSchema))
   async list(
@@ -44,15 +44,21 @@ export class VmSnapshotsController {
   ): Promise<{ items: VmSnapshot[] }> {
     return { items: await this.snapshots.list(caller, id, query) };
   }
+}
 
-  @Get('vm-snapshots/:id')
+@ApiTags('VM snapshots')
+@Controller('vm-snapshots')
+export class VmSnapshotsController {
+  constructor(private readonly snapshots: VmSnapshotsService) {}
+
+  @Get(':id')
   @RequiresPermission('vm-snapshot.read')
   @Answers(200, 'Show a VM snapshot', vmSnapshotSchema)
   get(@CurrentCaller() caller: Caller, @Param('id', { schema: vmSnapshotIdSchema }) id: string): Promise<VmSnapshot> {
     return this.snapshots.get(caller, id);
   }
 
-  @Post('vm-snapshots/:id/actions/revert')
+  @Post(':id/actions/revert')
   @RequiresPermission('vm-snapshot.revert')
   @TakesIdempotencyKey
   @AnswersOperation('Let a stopped VM go on from this snapshot')
@@ -60,7 +66,7 @@ export class VmSnapshotsController {
     return this.snapshots.revert(caller, id);
   }
 
-  @Delete('vm-snapshots/:id')
+  @Delete(':id')
   @RequiresPermission('vm-snapshot.delete')
   @AnswersOperation('Delete a VM snapshot: its layers are merged as far as nothing else needs them')
   delete(@CurrentCaller() caller: Caller, @Param('id', { schema: vmSnapshotIdSchema }) id: string): Promise<Operation> {
