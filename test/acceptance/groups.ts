@@ -9,13 +9,19 @@ import { failedRestoreRows } from './rows/failed-restore.js';
 import { holdfastLostRows } from './rows/holdfast-lost.js';
 import { movedVmRows } from './rows/moved-vm.js';
 import { restoreRows } from './rows/restore.js';
+import { snapshotBackupRows } from './rows/snapshot-backups.js';
+import { snapshotRows } from './rows/snapshots.js';
 import { staleStartRows } from './rows/stale-start.js';
 import { walkRows } from './rows/walk.js';
+import { volumeSnapshotRows } from './rows/volume-snapshot.js';
 
 export const rowGroups: readonly AnyRowGroup[] = [
+  snapshotRows,
   chainRows,
-  attachRows,
   movedVmRows,
+  snapshotBackupRows,
+  attachRows,
+  volumeSnapshotRows,
   restoreRows,
   failedRestoreRows,
   holdfastLostRows,

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { Backup, CreateBackup } from '@holdfast/shared/api/backups.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
+import type { CreateVmSnapshot, VmSnapshot } from '@holdfast/shared/api/vm-snapshots.js';
 import { digestOf, knownBytes, knownFiles } from '../testbed/content.js';
 import type { StorageKind } from '../testbed/test-storage.js';
 import { TestVm, type TestDisk } from '../testbed/test-vm.js';
@@ -72,10 +73,33 @@ export class Scenario {
   async backup(wish: Partial<CreateBackup> = {}): Promise<Backup> {
     const copies = await this.references.copy(this.vm);
     const backup = await this.stack.backup(this.vm, wish);
+    if (!backup.isolated) this.untracked.clear();
     // A freeze lets the guest write to its journal first: then the copy made before it is not what is backed up.
     if (backup.quiesced !== true) this.references.bind(backup, copies);
     await this.demandInvariants();
     return backup;
+  }
+
+  /** Takes a VM snapshot whose content is known from outside, then checks every invariant. */
+  async snapshot(wish: Partial<CreateVmSnapshot> = {}): Promise<VmSnapshot> {
+    const copies = await this.references.copy(this.vm);
+    const snapshot = await this.stack.snapshot(this.vm, wish);
+    if (snapshot.quiesced !== true) this.references.bind(snapshot, copies);
+    await this.demandInvariants();
+    return snapshot;
+  }
+
+  /** Reverts the stopped VM, or the volumes that the snapshot is of, then checks every invariant. */
+  async revert(snapshot: VmSnapshot): Promise<void> {
+    await this.stack.revert(snapshot);
+    for (const { target } of snapshot.volumes) this.untracked.add(target);
+    await this.demandInvariants();
+  }
+
+  /** Deletes a VM snapshot, then checks every invariant. */
+  async deleteSnapshot(snapshot: VmSnapshot): Promise<void> {
+    await this.stack.deleteSnapshot(snapshot);
+    await this.demandInvariants();
   }
 
   /** Restores the stopped VM, then checks every invariant. */
@@ -112,8 +136,12 @@ export class Scenario {
       vms: [this.vm, ...this.others],
       storages: [this.storage],
       references: this.references,
+      untracked: this.untracked,
     });
   }
+
+  /** Targets that were reverted since the last backup. */
+  private readonly untracked = new Set<string>();
 
   /** Other VMs whose files are on the same primary storage. */
   others: readonly TestVm[] = [];

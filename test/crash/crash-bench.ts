@@ -20,6 +20,7 @@ import { TestVm } from '../testbed/test-vm.js';
 import { waitUntil } from '../testbed/wait-until.js';
 import { ContentModel } from './content-model.js';
 import type { StepName } from './crash-case.js';
+import { SnapshotMoves } from './snapshot-moves.js';
 
 const DEVICE_MIB = 32;
 const CHAIN_SIZE = 3;
@@ -37,6 +38,7 @@ export interface End {
 export class CrashBench {
   /** What a case wants to tell in its line. */
   readonly notes: string[] = [];
+  readonly snapshots: SnapshotMoves;
   /** Files of ours that are in no chain of the VM, and rightly so: those of a disk that was detached. */
   readonly keptFiles = new Set<string>();
   private restoring: string | undefined;
@@ -55,7 +57,9 @@ export class CrashBench {
     private readonly model: ContentModel,
     private readonly keys: ReadonlyMap<string, string>,
     private readonly references: References,
-  ) {}
+  ) {
+    this.snapshots = new SnapshotMoves(this, model);
+  }
 
   static async create(name: string): Promise<CrashBench> {
     const stack = await SystemStack.start({ name });
@@ -122,6 +126,10 @@ export class CrashBench {
     if ((await this.stack.vm(this.vm)).headBackupId === undefined) {
       await this.newBackup('head of a chain to finish');
     }
+    await this.withNewContent(power);
+  }
+
+  async withNewContent(power: 'running' | 'stopped'): Promise<void> {
     await (power === 'running' ? this.runningWithNewContent() : this.stoppedWithNewContent());
   }
 
@@ -136,6 +144,12 @@ export class CrashBench {
       await this.forgetBackups([parentId]);
       return;
     }
+  }
+
+  /** Waits until an operation that is not struck has ended well and everything is at rest. */
+  async demandSuccess(operationId: string): Promise<void> {
+    const end = await this.waitForRest(operationId);
+    if (!end.succeeded) throw new Error(`an operation that was not struck failed: ${end.words}`);
   }
 
   /** A backup of new content that must succeed: a thing to start from. */
@@ -350,7 +364,7 @@ export class CrashBench {
     };
   }
 
-  /** I1-I5 on content: the guest's disks, every young backup, the files on both storages. */
+  /** I1-I5 and I9 on content: the guest's disks, every young backup, every snapshot, the files on both storages. */
   async checkInvariants(): Promise<void> {
     const state = await this.vm.domstate();
     if (state !== 'running' && state !== 'shut off') throw new Error(`the guest is ${state}`);
@@ -364,6 +378,7 @@ export class CrashBench {
       const file = join(this.storage.path, backupFolder(this.vm.uuid, id), volumeFile(this.keys.get('vdb') ?? ''));
       await this.demandDevice(file, 'qcow2', this.model.pathOf(id), `backup ${id} of vdb`);
     }
+    await this.snapshots.check();
     await demandInvariants({
       stack: this.stack,
       vms: [this.vm],

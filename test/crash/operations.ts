@@ -2,13 +2,14 @@
  * The operations that are crash-tested. Adding one means adding a line here; steps, breakpoints, faults and invariants
  * come by themselves.
  */
+import type { OperationKind } from '@holdfast/shared/api/operations.js';
 import type { CrashBench } from './crash-bench.js';
 import { chainToDelete, concludeDelete, startDelete } from './deletion-moves.js';
 
 export interface CrashOperation {
   readonly name: string;
   /** The kind of the operation whose steps are struck. */
-  readonly kind: 'TakeBackup' | 'RestoreBackup' | 'CleanupBackupError' | 'DeleteBackups' | 'CompactChain';
+  readonly kind: OperationKind;
   /** Brings the VM to where the operation starts. Not struck. */
   prepare(bench: CrashBench): Promise<void>;
   /** Starts it; returns its operation id. */
@@ -74,5 +75,40 @@ export const OPERATIONS: readonly CrashOperation[] = [
     prepare: (bench) => chainToDelete(bench, 2),
     start: startDelete,
     conclude: concludeDelete,
+  },
+  {
+    name: 'TakeVmSnapshot',
+    kind: 'TakeVmSnapshot',
+    prepare: (bench) => bench.snapshots.beforeTaking('running'),
+    start: (bench) => bench.snapshots.startTaking('require'),
+    conclude: (bench, id, succeeded) => bench.snapshots.concludeTaking(id, succeeded),
+  },
+  {
+    name: 'TakeVmSnapshot-stopped',
+    kind: 'TakeVmSnapshot',
+    prepare: (bench) => bench.snapshots.beforeTaking('stopped'),
+    start: (bench) => bench.snapshots.startTaking('no'),
+    conclude: (bench, id, succeeded) => bench.snapshots.concludeTaking(id, succeeded),
+  },
+  {
+    name: 'RevertVmSnapshot',
+    kind: 'RevertVmSnapshot',
+    prepare: (bench) => bench.snapshots.beforeReverting(),
+    start: (bench) => bench.snapshots.startReverting(),
+    conclude: (bench, _id, succeeded) => bench.snapshots.concludeReverting(succeeded),
+  },
+  {
+    name: 'DeleteVmSnapshots',
+    kind: 'DeleteVmSnapshots',
+    prepare: (bench) => bench.snapshots.beforeDeleting('running'),
+    start: (bench) => bench.snapshots.startDeleting(),
+    conclude: (bench, _id, succeeded) => bench.snapshots.concludeDeleting(succeeded),
+  },
+  {
+    name: 'DeleteVmSnapshots-stopped',
+    kind: 'DeleteVmSnapshots',
+    prepare: (bench) => bench.snapshots.beforeDeleting('stopped'),
+    start: (bench) => bench.snapshots.startDeleting(),
+    conclude: (bench, _id, succeeded) => bench.snapshots.concludeDeleting(succeeded),
   },
 ];

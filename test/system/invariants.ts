@@ -1,4 +1,4 @@
-/** The invariants of ARCHITECTURE.md at rest, I1-I5 and I7, on content: all that can be seen of VMs, primary and secondary. */
+/** The invariants of ARCHITECTURE.md at rest, I1-I5, I7 and I9, on content: all that can be seen of VMs, primary and secondary. */
 import type { Backup } from '@holdfast/shared/api/backups.js';
 import type { TestVm } from '../testbed/test-vm.js';
 import { primaryViolations } from './primary-invariants.js';
@@ -14,12 +14,14 @@ export interface InvariantScope {
   readonly references: References;
   /** Files with names of ours that are rightly in no chain and in no list: those of disks that were detached. */
   readonly keptFiles?: ReadonlySet<string>;
+  /** Targets that were reverted alone since their last backup: an open chain, and no delta of theirs. */
+  readonly untracked?: ReadonlySet<string>;
 }
 
 /** Everything that is wrong, in words; empty when all invariants hold. */
 export async function invariantViolations(scope: InvariantScope): Promise<string[]> {
-  const { stack, vms, storages, references } = scope;
-  const found = await primaryViolations(stack, vms, scope.keptFiles);
+  const { stack, storages, references } = scope;
+  const found = await primaryViolations(scope);
   for (const { media, storage } of storages) {
     const published: Backup[] = [];
     // What was deleted and is kept for others is not listed unless asked for.

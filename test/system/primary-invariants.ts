@@ -1,23 +1,28 @@
 /**
- * What must hold on primary storage and in libvirt at rest: I3 deltas, stray files, I5 whole chains; live definition ==
- * persistent definition == what QEMU has open; the guest neither paused nor frozen. Returns violations in words; changes nothing.
+ * What must hold on primary storage and in libvirt at rest: I3 deltas, stray files, I5 whole chains, I9 snapshots; live
+ * definition == persistent definition == what QEMU has open; the guest neither paused nor frozen. Returns violations in
+ * words; changes nothing.
  */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backup } from '@holdfast/shared/api/backups.js';
-import type { SupersededFile, Vm } from '@holdfast/shared/api/inventory.js';
+import type { SupersededFile, Vm, Volume } from '@holdfast/shared/api/inventory.js';
 import type { TestVm } from '../testbed/test-vm.js';
+import type { InvariantScope } from './invariants.js';
+import { readLayerTree, snapshotViolations, type LayerTree } from './snapshot-invariants.js';
 import type { SystemStack } from './system-stack.js';
 
 const delta = /\.hf\.qcow2$/;
 /** Files that only the product makes. */
-const ours = /(\.hf\.qcow2|\.restored\.qcow2|\.partial)$/;
+const ours = /(\.h[fsr]\.qcow2|\.restored\.qcow2|\.partial)$/;
 
-export async function primaryViolations(
-  stack: SystemStack,
-  vms: readonly TestVm[],
-  keptFiles: ReadonlySet<string> = new Set(),
-): Promise<string[]> {
+export async function primaryViolations({
+  stack,
+  vms,
+  references,
+  untracked,
+  keptFiles = new Set(),
+}: InvariantScope): Promise<string[]> {
   const found: string[] = [];
   const referred = new Set<string>(keptFiles);
   for (const vm of vms) {
@@ -25,8 +30,11 @@ export async function primaryViolations(
     const seen = await stack.vm(vm);
     if (seen.protectionState !== 'Ok')
       say(`the manager calls it ${seen.protectionState}: ${seen.protectionReason?.message ?? ''}`);
-    const chains = await chainViolations(stack, vm, seen, say);
-    chains.forEach((path) => referred.add(path));
+    const chains = await activeChains(vm, say);
+    const tree = await readLayerTree(stack, vm, [...chains.values()]);
+    tree.layers.forEach((path) => referred.add(path));
+    (await snapshotViolations(tree, references)).forEach(say);
+    await chainViolations({ stack, seen, chains, tree, untracked, volumes: await stack.volumes(vm) }, say);
     await definitionViolations(vm, say);
     const { items } = await stack.api.get<{ items: SupersededFile[] }>(`/vms/${vm.uuid}/superseded-files`);
     items.forEach((file) => referred.add(file.path));
@@ -40,30 +48,49 @@ export async function primaryViolations(
   return [...new Set(found)];
 }
 
-/** Returns every layer of every disk. */
-async function chainViolations(stack: SystemStack, vm: TestVm, seen: Vm, say: (what: string) => unknown): Promise<string[]> {
-  const all: string[] = [];
-  const head = seen.headBackupId === undefined ? undefined : await stack.api.get<Backup>(`/backups/${seen.headBackupId}`);
-  const volumes = await stack.volumes(vm);
+/** Target → layers from the active one down. */
+async function activeChains(vm: TestVm, say: (what: string) => unknown): Promise<Map<string, string[]>> {
+  const chains = new Map<string, string[]>();
   for (const target of Object.keys(await vm.diskPaths())) {
-    let layers: string[];
     try {
-      layers = (await vm.chain(target)).map(({ filename }) => filename);
+      chains.set(
+        target,
+        (await vm.chain(target)).map(({ filename }) => filename),
+      );
     } catch (error) {
       say(`I5: the chain of ${target} cannot be read: ${String(error)}`);
-      continue;
     }
-    all.push(...layers);
+  }
+  return chains;
+}
+
+interface SeenChains {
+  readonly stack: SystemStack;
+  readonly seen: Vm;
+  readonly chains: ReadonlyMap<string, readonly string[]>;
+  readonly tree: LayerTree;
+  readonly untracked: ReadonlySet<string> | undefined;
+  readonly volumes: readonly Volume[];
+}
+
+async function chainViolations(
+  { stack, seen, chains, tree, untracked, volumes }: SeenChains,
+  say: (what: string) => unknown,
+): Promise<void> {
+  const head = seen.headBackupId === undefined ? undefined : await stack.api.get<Backup>(`/backups/${seen.headBackupId}`);
+  for (const [target, layers] of chains) {
     const deltas = layers.filter((path) => delta.test(path));
     const volume = volumes.find((one) => one.target === target && one.attached);
-    const tracked = head?.volumes.some(({ key }) => key === volume?.id) === true;
-    if (deltas.length > 1) say(`I3: ${target} carries ${deltas.length} backup deltas: ${layers.join(' -> ')}`);
-    if (deltas.length === 1 && !tracked)
-      say(`I3: ${target} carries a backup delta although no open chain needs it: ${layers.join(' -> ')}`);
+    const inHead = head?.volumes.some(({ key }) => key === volume?.id) === true;
+    const tracked = inHead && untracked?.has(target) !== true;
+    // The newest is the head's; one that a snapshot keeps from being merged may lie below it.
+    for (const [index, path] of deltas.entries()) {
+      if (index === 0 && tracked) continue;
+      if (tree.whyKept(path) === undefined) say(`I3: ${target} carries ${path} that nothing needs: ${layers.join(' -> ')}`);
+    }
     if (deltas.length === 0 && tracked)
       say(`I3: ${target} has no backup delta although ${head?.name ?? ''} is the head of an open chain`);
   }
-  return all;
 }
 
 async function definitionViolations(vm: TestVm, say: (what: string) => unknown): Promise<void> {

@@ -1,17 +1,16 @@
 /**
- * Independent copies of what disks held when a backup was taken, made without the product while nothing writes.
- * Owns the raw files in its folder and which backup they belong to.
+ * Independent copies of what disks held when a backup or a VM snapshot was taken, made without the product while nothing writes.
+ * Owns the raw files in its folder and what they belong to.
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Backup } from '@holdfast/shared/api/backups.js';
 import type { TestVm } from '../testbed/test-vm.js';
 
 /** Raw copies of a VM's disks at one moment, by target. */
 export type DiskCopies = ReadonlyMap<string, string>;
 
 export class References {
-  private readonly byBackup = new Map<string, DiskCopies>();
+  private readonly byId = new Map<string, DiskCopies>();
   private count = 0;
 
   constructor(private readonly dir: string) {}
@@ -38,14 +37,14 @@ export class References {
     }
   }
 
-  /** These copies are what the backup must hold. */
-  bind(backup: Pick<Backup, 'id'>, copies: DiskCopies): void {
-    this.byBackup.set(backup.id, copies);
+  /** These copies are what the backup or snapshot must hold. */
+  bind({ id }: { readonly id: string }, copies: DiskCopies): void {
+    this.byId.set(id, copies);
   }
 
-  /** The copies that belong to a backup, or undefined when none were made. */
-  of(backupId: string): DiskCopies | undefined {
-    return this.byBackup.get(backupId);
+  /** The copies that belong to a backup or snapshot, or undefined when none were made. */
+  of(id: string): DiskCopies | undefined {
+    return this.byId.get(id);
   }
 
   async remove(): Promise<void> {

@@ -9,6 +9,7 @@ import type { Host, JoinToken, Vm, Volume, Zone } from '@holdfast/shared/api/inv
 import type { Offering } from '@holdfast/shared/api/offerings.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import type { Storage } from '@holdfast/shared/api/storage.js';
+import type { CreateVmSnapshot, VmSnapshot } from '@holdfast/shared/api/vm-snapshots.js';
 import { TestHost } from '../testbed/test-host.js';
 import { TestStorage, type StorageKind } from '../testbed/test-storage.js';
 import { runPath } from '../testbed/work-dir.js';
@@ -239,6 +240,36 @@ export class SystemStack {
   async restore(backup: Pick<Backup, 'id'>, wish: Partial<RestoreBackup> = {}): Promise<Operation> {
     const started = await this.startRestore(backup, wish);
     return waitForSuccess(this.api, started.id);
+  }
+
+  /** Every snapshot of a VM that is listed: ours and those of virsh, without those that were removed. */
+  async snapshots(vm: TestVm): Promise<VmSnapshot[]> {
+    return this.api.list<VmSnapshot>(`/vms/${vm.uuid}/snapshots`);
+  }
+
+  /** Takes a VM snapshot and waits for its good end. */
+  async snapshot(vm: TestVm, wish: Partial<CreateVmSnapshot> = {}): Promise<VmSnapshot> {
+    const started = await this.api.post<Operation>(`/vms/${vm.uuid}/snapshots`, wish);
+    const ended = await waitForSuccess(this.api, started.id);
+    return this.api.get<VmSnapshot>(`/vm-snapshots/${ended.vmSnapshotId}`);
+  }
+
+  async startRevert({ id }: Pick<VmSnapshot, 'id'>): Promise<Operation> {
+    return this.api.post<Operation>(`/vm-snapshots/${id}/actions/revert`);
+  }
+
+  /** Reverts the stopped VM to a snapshot and waits for the good end. */
+  async revert(snapshot: Pick<VmSnapshot, 'id'>): Promise<Operation> {
+    return waitForSuccess(this.api, (await this.startRevert(snapshot)).id);
+  }
+
+  async startSnapshotDeletion({ id }: Pick<VmSnapshot, 'id'>): Promise<Operation> {
+    return this.api.delete<Operation>(`/vm-snapshots/${id}`);
+  }
+
+  /** Deletes a snapshot and waits for the good end. */
+  async deleteSnapshot(snapshot: Pick<VmSnapshot, 'id'>): Promise<Operation> {
+    return waitForSuccess(this.api, (await this.startSnapshotDeletion(snapshot)).id);
   }
 
   /** Waits for the end of an operation, whatever it is. */

@@ -1,8 +1,9 @@
 /** X1 to X4, X11, X13: the crash cases of test/crash as rows. Each makes systems of its own; the shared one is not touched. */
+import { OPERATIONS as CRASH_OPERATIONS } from '../../crash/operations.js';
 import { CrashFailures, sweepCrashCases } from '../../crash/sweep.js';
 import type { AnyRowGroup } from '../row.js';
 
-const OPERATIONS = ['TakeBackup', 'TakeBackup-stopped', 'RestoreBackup', 'CompactChain'];
+const OPERATIONS = CRASH_OPERATIONS.map(({ name }) => name);
 
 const ROWS: readonly { id: string; title: string; wish: Parameters<typeof sweepCrashCases>[0] }[] = [
   { id: 'X1', title: 'manager killed -9 in every step of a backup', wish: { operations: ['TakeBackup'], faults: ['manager'] } },
