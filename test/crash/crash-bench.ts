@@ -249,6 +249,28 @@ export class CrashBench {
       throw new Error(`the files left behind could not be released: ${end.error?.message ?? end.state}`);
   }
 
+  /** Asks for the deletion of a backup with all that lies on it. Undefined: there was nothing to do on a host. */
+  async startDeletion(backupId: string): Promise<string | undefined> {
+    const { operations } = await this.stack.api.post<Deletion>('/backups/actions/delete', { ids: [backupId], forced: true });
+    return operations[0]?.id;
+  }
+
+  /** What was deleted since is compared no more. A deletion that a fault kept from its end is asked for again. */
+  async forgetDeleted(): Promise<void> {
+    const failed = await this.stack.api.list<Backup>('/backups', { vmId: this.vm.uuid, state: 'DeleteFailed' });
+    for (const { id } of failed) {
+      const again = await this.startDeletion(id);
+      const end = again === undefined ? undefined : await this.waitForRest(again);
+      if (end?.succeeded === false) throw new Error(`a deletion that nothing disturbs failed: ${end.words}`);
+    }
+    for (const id of [...this.comparable]) {
+      const { state } = await this.stack.api.get<Backup>(`/backups/${id}`);
+      if (state === 'BackedUp') continue;
+      this.comparable = this.comparable.filter((one) => one !== id);
+      await this.model.forget(id);
+    }
+  }
+
   // ---- names of steps that hold on every bench ------------------------------------------------------------------------
 
   /** A step's subject with targets and places in the chain instead of ids. */

@@ -6,16 +6,22 @@ import type { Choosable, WalkState } from './choose-step.js';
 export interface WalkOperation extends Choosable {
   /** Brings the VM to where it can start; undisturbed. */
   prepare(bench: CrashBench): Promise<void>;
-  /** Starts it; returns its operation id. */
-  start(bench: CrashBench, state: WalkState, chance: number): Promise<string>;
+  /** Starts it; returns its operation id, undefined when nothing is to be done on a host. */
+  start(bench: CrashBench, state: WalkState, chance: number): Promise<string | undefined>;
   conclude(bench: CrashBench, operationId: string, succeeded: boolean): Promise<void>;
 }
 
 /** How often, where it is not once. */
 const WEIGHTS: Readonly<Record<string, number>> = { TakeBackup: 4, 'TakeBackup-stopped': 2 };
 
+/** Those that need backups of their own to be left alone; the walk has others in their place. */
+const OWN_BACKUPS = ['RestoreBackup', 'DeleteBackups', 'DeleteBackups-head'];
+
 export const WALK_OPERATIONS: readonly WalkOperation[] = [
-  ...OPERATIONS.map((operation) => ({ ...operation, weight: WEIGHTS[operation.name] ?? 1 })),
+  ...OPERATIONS.filter(({ name }) => !OWN_BACKUPS.includes(name)).map((operation) => ({
+    ...operation,
+    weight: WEIGHTS[operation.name] ?? 1,
+  })),
   {
     name: 'TakeBackup-isolated',
     weight: 1,
@@ -30,5 +36,13 @@ export const WALK_OPERATIONS: readonly WalkOperation[] = [
     prepare: (bench) => bench.stoppedWithNewContent(),
     start: (bench, { backups }, chance) => bench.startRestore(backups[Math.floor(chance * backups.length)]),
     conclude: (bench, id, succeeded) => bench.concludeRestore(id, succeeded),
+  },
+  {
+    name: 'DeleteBackup-any',
+    weight: 2,
+    possible: ({ backups }) => backups.length > 1,
+    prepare: async () => {},
+    start: (bench, { backups }, chance) => bench.startDeletion(backups[Math.floor(chance * backups.length)] ?? ''),
+    conclude: (bench) => bench.forgetDeleted(),
   },
 ];

@@ -79,6 +79,11 @@ async function runOperation(
   await operation.prepare(crash);
   const breakpoint = strike === undefined ? undefined : await crash.setBreakpoint(strike);
   const id = await operation.start(crash, state, chance);
+  if (id === undefined) {
+    if (breakpoint !== undefined) await crash.clearBreakpoint(breakpoint);
+    await operation.conclude(crash, '', true);
+    return 'nothing to do on a host';
+  }
   let struck = false;
   if (strike !== undefined && breakpoint !== undefined) {
     struck = await crash.waitForBreakpointOrEnd(breakpoint, id);
