@@ -39,7 +39,7 @@ export class DeleteSnapshotsHandler implements OperationHandler {
   async prepare(operation: OperationEntity): Promise<Preparation> {
     const manager = this.dataSource.manager;
     const { snapshotId, libvirtNames } = deleteSnapshotsInputSchema.parse(operation.input);
-    const known = await manager.findOneByOrFail(VmEntity, { id: operation.vmId });
+    const known = await this.refresher.seek(await manager.findOneByOrFail(VmEntity, { id: operation.vmId }));
     const snapshot = snapshotId === null ? null : await manager.findOneBy(VmSnapshotEntity, { id: snapshotId });
     if (snapshotId !== null && (snapshot === null || snapshot.state === 'Removed'))
       return { kind: 'done', plan: ['the snapshot is deleted already'], record: async () => {} };

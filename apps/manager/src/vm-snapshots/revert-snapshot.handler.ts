@@ -43,7 +43,7 @@ export class RevertSnapshotHandler implements OperationHandler {
   async prepare(operation: OperationEntity): Promise<Preparation> {
     const manager = this.dataSource.manager;
     const input = revertSnapshotInputSchema.parse(operation.input);
-    const known = await manager.findOneByOrFail(VmEntity, { id: operation.vmId });
+    const known = await this.refresher.seek(await manager.findOneByOrFail(VmEntity, { id: operation.vmId }));
     if (known.powerState === 'Gone' || known.hostId === null) throw gone(known);
     const problem = hostProblem(await requireHost(manager, known.hostId));
     if (problem !== undefined) return { kind: 'wait', reason: problem.message };

@@ -38,7 +38,7 @@ export class TakeSnapshotHandler implements OperationHandler {
   async prepare(operation: OperationEntity): Promise<Preparation> {
     const manager = this.dataSource.manager;
     const { targets } = takeSnapshotInputSchema.parse(operation.input);
-    const known = await manager.findOneByOrFail(VmEntity, { id: operation.vmId });
+    const known = await this.refresher.seek(await manager.findOneByOrFail(VmEntity, { id: operation.vmId }));
     const snapshot = await manager.findOneByOrFail(VmSnapshotEntity, { id: operation.vmSnapshotId ?? '' });
     if (known.powerState === 'Gone' || known.hostId === null) throw gone(known);
     const problem = hostProblem(await requireHost(manager, known.hostId));
