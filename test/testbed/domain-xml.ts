@@ -4,6 +4,9 @@
 import { controlPort, guestCommandLine } from './guest-init.js';
 import type { GuestImage } from './guest-image.js';
 
+/** Slots for the devices that a VM has and for disks that it gets while it runs. */
+const SLOTS = 12;
+
 export interface DomainDisk {
   target: string;
   file: string;
@@ -29,6 +32,10 @@ export function domainXml(vm: DomainDescription): string {
       <target dev='${disk.target}' bus='virtio'/>
     </disk>`,
   );
+  const ports = Array.from(
+    { length: SLOTS },
+    (_unused, at) => `    <controller type='pci' index='${at + 1}' model='pcie-root-port'/>`,
+  );
   // A VM without an agent has no channel for one either, as with real guests that never had it.
   const channels = vm.agent ? ['org.qemu.guest_agent.0', controlPort] : [controlPort];
   return `<domain type='qemu'>
@@ -51,6 +58,7 @@ export function domainXml(vm: DomainDescription): string {
     <emulator>/usr/bin/qemu-system-x86_64</emulator>
 ${disks.join('\n')}
     <controller type='usb' model='none'/>
+${ports.join('\n')}
 ${channels.map((name) => `    <channel type='unix'><target type='virtio' name='${name}'/></channel>`).join('\n')}
     <serial type='file'><source path='/var/log/libvirt/serial-${vm.uuid}.log'/><target port='0'/></serial>
     <graphics type='vnc'><listen type='socket'/></graphics>
