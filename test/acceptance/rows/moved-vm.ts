@@ -1,6 +1,6 @@
 /** Table I, rows 1 to 5: a VM that moves to another host, and one of its volumes to another storage, in the middle of a chain. */
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backup } from '@holdfast/shared/api/backups.js';
 import type { SupersededFile } from '@holdfast/shared/api/inventory.js';
@@ -19,7 +19,11 @@ interface MovedStage {
 
 export const movedVmRows = rowGroup<MovedStage>({
   open: async (stack) => ({ scenario: await Scenario.open(stack, { name: 'moved', chainSize: 8 }) }),
-  close: (stage) => stage.scenario.close(),
+  async close({ scenario }) {
+    await scenario.close();
+    // Its moved volume is not in the VM's own folder.
+    await rm(otherFolder(scenario), { recursive: true, force: true });
+  },
   rows: [
     {
       id: 'I1',
@@ -44,7 +48,7 @@ export const movedVmRows = rowGroup<MovedStage>({
         const { stack } = scenario;
         scenario.vm = await stack.migrate(scenario.vm, otherHost(scenario), { undefineSource: true });
         const [oldDelta] = (await scenario.vm.chain('vdb')).map(({ filename }) => filename);
-        const folder = join(stack.hosts[1]?.agent.primaryPool ?? '', scenario.vm.uuid);
+        const folder = otherFolder(scenario);
         await mkdir(folder, { recursive: true });
         const to = join(folder, 'moved.qcow2');
         await scenario.vm.host.virsh(
@@ -114,4 +118,9 @@ function otherHost(scenario: Scenario): StackHost {
 async function leftBehind({ stack, vm }: Scenario): Promise<string[]> {
   const { items } = await stack.api.get<{ items: SupersededFile[] }>(`/vms/${vm.uuid}/superseded-files`);
   return items.map(({ path }) => path);
+}
+
+/** Where the moved volume lies: on the second host's storage. */
+function otherFolder({ stack, vm }: Scenario): string {
+  return join(stack.hosts[1]?.agent.primaryPool ?? '', vm.uuid);
 }
