@@ -183,11 +183,12 @@ export class CrashBench {
     return (await this.stack.startBackup(this.vm, wish)).id;
   }
 
-  /** Restores a backup whose content is kept; default: always the same one. */
+  /** Restores a backup whose content is kept; default: always the same one. It ends the snapshots that there are. */
   async startRestore(backupId: string | undefined = this.restored): Promise<string> {
     if (backupId === undefined) throw new Error('there is no backup to restore');
     this.restoring = backupId;
-    return (await this.stack.startRestore({ id: backupId as Backup['id'] })).id;
+    const wish = this.snapshots.count > 0 ? { dropSnapshots: true } : {};
+    return (await this.stack.startRestore({ id: backupId as Backup['id'] }, wish)).id;
   }
 
   /** Backups whose content is kept, oldest first. */
@@ -243,6 +244,7 @@ export class CrashBench {
   async concludeRestore(_operationId: string, succeeded: boolean): Promise<void> {
     if (!succeeded) return;
     if (this.restoring !== undefined) await this.model.returnTo(this.restoring);
+    await this.snapshots.forgetAll();
     const release = await this.stack.api.delete<Operation>(`/vms/${this.vm.uuid}/superseded-files`);
     const end = await waitForEnd(this.stack.api, release.id);
     if (end.state !== 'Succeeded')

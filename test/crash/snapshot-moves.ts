@@ -25,6 +25,16 @@ export class SnapshotMoves {
     private readonly model: ContentModel,
   ) {}
 
+  /** How many snapshots there are. */
+  get count(): number {
+    return this.held.length;
+  }
+
+  /** A restore has ended them all. */
+  async forgetAll(): Promise<void> {
+    for (const id of this.held.splice(0)) await this.model.forget(id);
+  }
+
   /** New content, and room for one more snapshot. */
   async beforeTaking(power: 'running' | 'stopped'): Promise<void> {
     while (this.held.length >= MOST_SNAPSHOTS) await this.deleteNow(this.held[0]);

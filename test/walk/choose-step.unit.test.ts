@@ -7,6 +7,7 @@ import { Random } from './random.js';
 const state: WalkState = {
   running: true,
   foreignLayer: false,
+  snapshots: 0,
   extraDisks: [],
   attachedEver: 0,
   backups: ['b'],

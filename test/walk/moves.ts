@@ -54,19 +54,19 @@ export const MOVES: readonly Move[] = [
   {
     name: 'attach a disk',
     weight: 2,
-    possible: ({ attachedEver }) => attachedEver < MOST_EXTRA_DISKS,
+    possible: ({ attachedEver, snapshots }) => attachedEver < MOST_EXTRA_DISKS && snapshots === 0,
     run: (bench) => bench.attachDisk(),
   },
   {
     name: 'detach a disk',
     weight: 1,
-    possible: ({ extraDisks }) => extraDisks.length > 0,
+    possible: ({ extraDisks, snapshots }) => extraDisks.length > 0 && snapshots === 0,
     run: async (bench) => bench.detachDisk((await bench.state()).extraDisks[0] ?? ''),
   },
   {
     name: 'grow a disk',
     weight: 1,
-    possible: ({ running }) => running,
+    possible: ({ running, snapshots }) => running && snapshots === 0,
     async run({ vm }) {
       const info = await run(['qemu-img', 'info', '-U', '--output=json', await vm.currentFile('vdb')]);
       const bytes = (JSON.parse(info) as { 'virtual-size': number })['virtual-size'] + 1024 * 1024;
@@ -76,13 +76,13 @@ export const MOVES: readonly Move[] = [
   {
     name: 'foreign snapshot',
     weight: 1,
-    possible: ({ foreignLayer }) => !foreignLayer,
+    possible: ({ foreignLayer, snapshots }) => !foreignLayer && snapshots === 0,
     run: (bench) => bench.foreignSnapshot(),
   },
   {
     name: 'foreign commit',
     weight: 2,
-    possible: ({ foreignLayer, running }) => foreignLayer && running,
+    possible: ({ foreignLayer, running, snapshots }) => foreignLayer && running && snapshots === 0,
     run: (bench) => bench.foreignCommit(),
   },
   {

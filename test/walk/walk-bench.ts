@@ -38,6 +38,7 @@ export class WalkBench {
     return {
       running: await this.isRunning(),
       foreignLayer: FOREIGN.test(active?.filename ?? ''),
+      snapshots: this.crash.snapshots.count,
       extraDisks: disks.filter((target) => this.extra.has(target)).sort(),
       attachedEver: this.extra.size,
       backups: this.crash.comparableBackups,
