@@ -9,6 +9,7 @@ import { printable } from '../output/text.js';
 import { addDeleteBackupCommands } from './backup-delete.js';
 import { addBackupCompactCommand } from './backup-compact.js';
 import { examples, type Shell } from './command-group.js';
+import { quiesceOption } from './quiesce-option.js';
 
 interface CreateOptions {
   name?: string;
@@ -28,14 +29,7 @@ export function addBackupCommands(shell: Shell): void {
     .option('--name <name>', 'default: name of the VM and the time')
     .option('--description <text>', 'for people', '')
     .option('--isolated', 'a full backup outside of the chain')
-    .addOption(
-      new Option(
-        '--quiesce [mode]',
-        'freeze the file systems through the guest agent; "try": go on without if it does not answer',
-      )
-        .choices(['require', 'try', 'no'])
-        .preset('require'),
-    )
+    .addOption(quiesceOption())
     .option('--wait', 'until it is published, with progress')
     .addHelpText(
       'after',

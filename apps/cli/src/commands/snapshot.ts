@@ -7,6 +7,7 @@ import { finishCommand } from '../operations/finish-command.js';
 import { snapshotSummary, snapshotTable, snapshotText } from '../output/snapshot-text.js';
 import { printable } from '../output/text.js';
 import { examples, type Shell } from './command-group.js';
+import { quiesceOption } from './quiesce-option.js';
 
 interface CreateOptions {
   name?: string;
@@ -25,14 +26,7 @@ export function addSnapshotCommands({ program, run }: Shell): void {
     .option('--name <name>', 'default: name of the VM and the time')
     .option('--description <text>', 'for people', '')
     .option('--volume <target...>', 'only these volumes, e.g. vda; default: all')
-    .addOption(
-      new Option(
-        '--quiesce [mode]',
-        'freeze the file systems through the guest agent; "try": go on without if it does not answer',
-      )
-        .choices(['require', 'try', 'no'])
-        .preset('require'),
-    )
+    .addOption(quiesceOption())
     .option('--wait', 'until it is taken')
     .addHelpText('after', examples('holdfast snapshot create web-1 --name before-upgrade --quiesce=try --wait'))
     .action(

@@ -3,13 +3,14 @@
  * back-off. Owns when one is due, and that a VM has one at a time. Several managers may run it.
  */
 import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import { DataSource, In, IsNull, type EntityManager } from 'typeorm';
+import { DataSource, In, type EntityManager } from 'typeorm';
 import { compactablePairs, compactionBackoffMs, type CompactionPair } from '@holdfast/shared/policy/compaction.js';
 import { DeletionListeners } from '../deletions/deletion-listeners.js';
 import { Logger } from '../events/logger.js';
 import { lockVm } from '../inventory/vm-lookup.js';
 import { OperationQueue } from '../operations/operation-queue.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
+import { ZoneEntity } from '../persistence/entities/inventory.entities.js';
 import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmEntity } from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
@@ -46,16 +47,23 @@ export class CompactionRequests implements OnApplicationBootstrap, OnApplication
   /** What a deletion did not ask for: the setting was off, or an earlier try failed. */
   async round(): Promise<void> {
     const manager = this.dataSource.manager;
-    const rows = await manager.find(BackupEntity, {
-      select: { vmId: true },
-      where: { state: 'Removed', type: 'FULL', parentId: IsNull() },
-    });
-    for (const vmId of new Set(rows.map((row) => row.vmId))) {
-      const vm = await manager.findOneBy(VmEntity, { id: vmId });
-      if (vm === null || !(await this.settings.resolve('backup.compaction.enabled', vm.zoneId))) continue;
+    // A setting is asked for once per zone: where it is off, which is the default, no VM is looked at.
+    const zones = await manager.find(ZoneEntity, { select: { id: true } });
+    const enabled: string[] = [];
+    for (const { id } of zones) if (await this.settings.resolve('backup.compaction.enabled', id)) enabled.push(id);
+    if (enabled.length === 0) return;
+    const vms = await manager
+      .createQueryBuilder(VmEntity, 'v')
+      .select('v.id', 'id')
+      .where('v.zone_id IN (:...enabled)', { enabled })
+      .andWhere(
+        `EXISTS (SELECT 1 FROM backup b WHERE b.vm_id = v.id AND b.state = 'Removed' AND b.type = 'FULL' AND b.parent_id IS NULL)`,
+      )
+      .getRawMany<{ id: string }>();
+    for (const { id } of vms) {
       await this.dataSource.transaction(async (tx) => {
-        await lockVm(tx, vmId);
-        await this.requestDue(tx, vmId);
+        await lockVm(tx, id);
+        await this.requestDue(tx, id);
       });
     }
   }

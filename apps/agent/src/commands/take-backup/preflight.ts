@@ -8,7 +8,7 @@ import { formatBytes } from '@holdfast/shared/units/bytes.js';
 import { layersNeeded, snapshotLost } from '../merge/observe-tree.js';
 import type { CommandPorts } from '../ports.js';
 import type { TakeBackupRequest, TakeBackupVolume } from '../requests.js';
-import { demandNoSavedState } from '../shared/demand-no-saved-state.js';
+import { demandSettledVm } from '../shared/demand-settled-vm.js';
 import { decideFreeze } from '../shared/decide-freeze.js';
 import { demandPrimarySpace, OVERLAY_HEADROOM_BYTES } from '../shared/primary-space.js';
 
@@ -50,16 +50,7 @@ export async function preflight(
   domain: ObservedDomain,
   usedByOthers: ReadonlySet<string>,
 ): Promise<Preflight> {
-  const problem = domain.problems[0];
-  if (problem) throw HoldfastError.fromData(problem);
-  if (domain.state === 'other') {
-    throw new HoldfastError(
-      'WRONG_STATE',
-      `VM ${domain.name} is changing its state now. Try again when it is running or stopped.`,
-      { vmId: domain.uuid },
-    );
-  }
-  await demandNoSavedState(ports, domain);
+  await demandSettledVm(ports, domain);
   checkDisks(request, domain);
   const volumes = request.volumes.map((volume) => planVolume(request, volume, domain));
   await checkLayers(ports, request, domain, volumes);

@@ -15,7 +15,7 @@ import type { CommandPorts } from '../ports.js';
 import type { TakeVmSnapshotRequest, TakeVmSnapshotResult } from '../requests.js';
 import { bigintJson } from '../shared/bigint-json.js';
 import { decideFreeze } from '../shared/decide-freeze.js';
-import { demandNoSavedState } from '../shared/demand-no-saved-state.js';
+import { demandSettledVm } from '../shared/demand-settled-vm.js';
 import { observeExisting } from '../shared/observe-settled.js';
 import { demandPrimarySpace, OVERLAY_HEADROOM_BYTES } from '../shared/primary-space.js';
 import { takeMoment, type FreezeRecord } from '../shared/take-moment.js';
@@ -64,16 +64,7 @@ async function preflight(
   context: StepContext,
 ): Promise<{ freeze: boolean }> {
   const domain = await observeExisting(ports, request.header.vmUuid, context.log);
-  const problem = domain.problems[0];
-  if (problem) throw HoldfastError.fromData(problem);
-  if (domain.state === 'other') {
-    throw new HoldfastError(
-      'WRONG_STATE',
-      `VM ${domain.name} is changing its state now. Try again when it is running or stopped.`,
-      { vmId: domain.uuid },
-    );
-  }
-  await demandNoSavedState(ports, domain);
+  await demandSettledVm(ports, domain);
   for (const volume of request.volumes) checkDisk(domain, volume);
   for (const { target, newOverlayPath } of request.volumes) {
     if ((await ports.files.stat(newOverlayPath)) === undefined) continue;
