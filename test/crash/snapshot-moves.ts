@@ -41,9 +41,10 @@ export class SnapshotMoves {
     await this.bench.withNewContent(power);
   }
 
-  /** A stopped VM with two snapshots over a backup, and content that must vanish. */
+  /** A stopped VM with two snapshots, a backup taken since, and content that must vanish with the tracking of that backup. */
   async beforeReverting(): Promise<void> {
     if (this.held.length < 2) await this.plant(2);
+    await this.bench.newBackup('since the snapshots');
     await this.bench.withNewContent('stopped');
   }
 
