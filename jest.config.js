@@ -37,4 +37,7 @@ export default {
     { ...common, displayName: 'system', roots, testMatch: ['**/*.system.test.ts'] },
   ],
   testTimeout: 180_000,
+  // Most suites wait for a guest, a disk or a deadline half of the time: two share two cores well.
+  maxWorkers: 2,
+  testSequencer: '<rootDir>/test/longest-first.js',
 };

@@ -8,7 +8,7 @@
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { run, tryRun } from './command.js';
+import { tryRun } from './command.js';
 
 /** Absolute path of the test bed's folder: HOLDFAST_TEST_DIR, or /var/tmp/holdfast-test. */
 export function workDir(): string {
@@ -33,10 +33,10 @@ export function runPath(name: string): string {
  */
 export async function prepareRunRoot(): Promise<void> {
   await mkdir(runRoot(), { recursive: true, mode: 0o755 });
-  if ((await mountPoints()).includes(runRoot())) return;
-  const made = await tryRun(['mount', '--bind', runRoot(), runRoot()]);
+  // Behind a lock: two suites that start at once would mount it twice, one over the other.
+  const script = 'mountpoint -q "$1" || { mount --bind "$1" "$1" && mount --make-shared "$1"; }';
+  const made = await tryRun(['flock', join(workDir(), 'run.lock'), 'sh', '-c', script, 'sh', runRoot()]);
   if (made.exitCode !== 0) throw new Error(`the test bed needs root for mounts: ${made.stderr.trim()}`);
-  await run(['mount', '--make-shared', runRoot()]);
 }
 
 /** Every mount point this process sees, in mount order, with the kernel's escapes undone. */
