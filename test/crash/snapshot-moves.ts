@@ -66,15 +66,15 @@ export class SnapshotMoves {
     return (await stack.api.post<Operation>(`/vms/${vm.uuid}/snapshots`, { quiesce })).id;
   }
 
-  /** To the older and to the newer one in turns. */
-  async startReverting(): Promise<string> {
-    this.turn += 1;
-    this.chosen = this.held[this.turn % 2];
+  /** To the older and to the newer of two in turns, or to the chosen one. */
+  async startReverting(choice = ++this.turn % 2): Promise<string> {
+    this.chosen = this.held[choice];
     return (await this.bench.stack.startRevert({ id: known(this.chosen) })).id;
   }
 
-  async startDeleting(): Promise<string> {
-    this.chosen = this.held.length === 2 ? this.held[1] : this.held[0];
+  /** So that a planted tree is used up as it was meant to, or the chosen one. */
+  async startDeleting(choice = this.held.length === 2 ? 1 : 0): Promise<string> {
+    this.chosen = this.held[choice];
     return (await this.bench.stack.startSnapshotDeletion({ id: known(this.chosen) })).id;
   }
 

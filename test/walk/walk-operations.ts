@@ -12,13 +12,16 @@ export interface WalkOperation extends Choosable {
 }
 
 /** How often, where it is not once. */
-const WEIGHTS: Readonly<Record<string, number>> = { TakeBackup: 4, 'TakeBackup-stopped': 2 };
+const WEIGHTS: Readonly<Record<string, number>> = { TakeBackup: 4, 'TakeBackup-stopped': 2, TakeVmSnapshot: 2 };
 
-/** Those that need backups of their own to be left alone; the walk has others in their place. */
+/** Those that bring backups or snapshots of their own; the walk has others in their place, for whatever there is. */
 const OWN_BACKUPS = ['RestoreBackup', 'DeleteBackups', 'DeleteBackups-head'];
+const OWN_SNAPSHOTS = ['RevertVmSnapshot', 'DeleteVmSnapshots', 'DeleteVmSnapshots-stopped'];
+const hasSnapshots = ({ snapshots }: WalkState): boolean => snapshots > 0;
+const oneOf = (count: number, chance: number): number => Math.floor(chance * count);
 
 export const WALK_OPERATIONS: readonly WalkOperation[] = [
-  ...OPERATIONS.filter(({ name }) => !OWN_BACKUPS.includes(name)).map((operation) => ({
+  ...OPERATIONS.filter(({ name }) => ![...OWN_BACKUPS, ...OWN_SNAPSHOTS].includes(name)).map((operation) => ({
     ...operation,
     weight: WEIGHTS[operation.name] ?? 1,
   })),
@@ -34,7 +37,7 @@ export const WALK_OPERATIONS: readonly WalkOperation[] = [
     weight: 2,
     possible: ({ backups }) => backups.length > 0,
     prepare: (bench) => bench.stoppedWithNewContent(),
-    start: (bench, { backups }, chance) => bench.startRestore(backups[Math.floor(chance * backups.length)]),
+    start: (bench, { backups }, chance) => bench.startRestore(backups[oneOf(backups.length, chance)]),
     conclude: (bench, id, succeeded) => bench.concludeRestore(id, succeeded),
   },
   {
@@ -42,7 +45,23 @@ export const WALK_OPERATIONS: readonly WalkOperation[] = [
     weight: 2,
     possible: ({ backups }) => backups.length > 1,
     prepare: async () => {},
-    start: (bench, { backups }, chance) => bench.startDeletion(backups[Math.floor(chance * backups.length)] ?? ''),
+    start: (bench, { backups }, chance) => bench.startDeletion(backups[oneOf(backups.length, chance)] ?? ''),
     conclude: (bench) => bench.forgetDeleted(),
   },
+  {
+    name: 'RevertVmSnapshot-any',
+    weight: 2,
+    possible: hasSnapshots,
+    prepare: (bench) => bench.withNewContent('stopped'),
+    start: (bench, { snapshots }, chance) => bench.snapshots.startReverting(oneOf(snapshots, chance)),
+    conclude: (bench, _id, succeeded) => bench.snapshots.concludeReverting(succeeded),
+  },
+  ...(['running', 'stopped'] as const).map((power): WalkOperation => ({
+    name: `DeleteVmSnapshot-any-${power}`,
+    weight: 1,
+    possible: hasSnapshots,
+    prepare: (bench) => bench.withNewContent(power),
+    start: (bench, { snapshots }, chance) => bench.snapshots.startDeleting(oneOf(snapshots, chance)),
+    conclude: (bench, _id, succeeded) => bench.snapshots.concludeDeleting(succeeded),
+  })),
 ];
