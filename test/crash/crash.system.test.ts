@@ -4,19 +4,34 @@ import { CrashFailures, sweepCrashCases } from './sweep.js';
 
 const PART_MS = 1_800_000;
 
-/** Operation → every how many-th case; another step for each fault. */
-const PARTS: readonly (readonly [operation: string, everyNth: number])[] = [
-  ['TakeBackup', 16],
-  ['TakeBackup-stopped', 38],
-  ['RestoreBackup', 12],
-  ['CompactChain', 40],
+interface Part {
+  readonly operation: string;
+  /** Every how many-th case of each fault; another step for each fault. */
+  readonly everyNth: number;
+  /** Default: all of them. */
+  readonly faults?: readonly string[];
+}
+
+/** What the younger operations are struck by: the death of each that holds a part of the state, and of all at once. */
+const DEATHS = ['agent', 'libvirtd', 'power-loss'];
+
+const PARTS: readonly Part[] = [
+  { operation: 'TakeBackup', everyNth: 21 },
+  { operation: 'TakeBackup-stopped', everyNth: 38 },
+  { operation: 'RestoreBackup', everyNth: 24 },
+  { operation: 'FinishBackupChain', everyNth: 20, faults: DEATHS },
+  { operation: 'CompactChain', everyNth: 20, faults: ['agent', 'storage-full', 'storage-gone'] },
+  { operation: 'DeleteBackups-head', everyNth: 20, faults: ['agent', 'power-loss', 'storage-read-only'] },
+  { operation: 'TakeVmSnapshot', everyNth: 20, faults: DEATHS },
+  { operation: 'RevertVmSnapshot', everyNth: 20, faults: ['agent', 'power-loss'] },
+  { operation: 'DeleteVmSnapshots', everyNth: 20, faults: DEATHS },
 ];
 
 describe('crash cases, a fixed part', () => {
   it.each(PARTS)(
-    '%s, every %ith step of each fault',
-    async (operation, everyNth) => {
-      const failures = await sweepCrashCases({ operations: [operation], everyNth });
+    '$operation, every $everyNth-th step of each fault',
+    async ({ operation, everyNth, faults }) => {
+      const failures = await sweepCrashCases({ operations: [operation], everyNth, faults });
       if (failures.length > 0) throw new CrashFailures(failures);
     },
     PART_MS,
