@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { mkdir } from 'node:fs/promises';
-import { systemClock } from '../../apps/agent/src/clock/clock.js';
+import { systemClock, type Clock } from '../../apps/agent/src/clock/clock.js';
 import { createCommands } from '../../apps/agent/src/commands/index.js';
 import { bigintJson } from '../../apps/agent/src/commands/shared/bigint-json.js';
 import type {
@@ -20,6 +20,7 @@ import type { Log } from '../../apps/agent/src/logging/log.js';
 import { FencingTokens } from '../../apps/agent/src/operations/fencing.js';
 import { JournalStore } from '../../apps/agent/src/operations/journal.js';
 import type { AnyRequest } from '../../apps/agent/src/operations/live-operation.js';
+import type { Breakpoints } from '../../apps/agent/src/operations/breakpoints.js';
 import { noBreakpoints } from '../../apps/agent/src/operations/no-breakpoints.js';
 import type { OperationView } from '../../apps/agent/src/operations/operation-view.js';
 import { OperationRunner } from '../../apps/agent/src/operations/runner.js';
@@ -44,6 +45,13 @@ const keepingLog: Log = {
 const text = (fields: unknown): string =>
   JSON.stringify(fields, (_key, value: unknown) => (typeof value === 'bigint' ? String(value) : value));
 
+export interface RigOptions {
+  readonly breakpoints?: Breakpoints;
+  /** Default 60 000. */
+  readonly undoPatienceMs?: number;
+  readonly clock?: Clock;
+}
+
 export class CommandRig {
   private token = 0n;
 
@@ -55,14 +63,14 @@ export class CommandRig {
     readonly hypervisor: ReturnType<typeof hypervisorOf>,
   ) {}
 
-  static async create(host: TestHost, vm: TestVm): Promise<CommandRig> {
+  static async create(host: TestHost, vm: TestVm, options: RigOptions = {}): Promise<CommandRig> {
     const tools = new CountingRunner();
     const stateDir = join(host.dir, 'rig');
     const roots = new KnownRoots([host.dir]);
     const files = new ChildTargetFiles(tools, roots);
     const images = imageTool(tools);
     const hypervisor = hypervisorOf(host, tools);
-    const clock = systemClock;
+    const clock = options.clock ?? systemClock;
     const log = keepingLog;
     const mountRoot = join(stateDir, 'mnt');
     const storages = new MountedStorageLeases({ stateDir, mountRoot, files, roots, mounter: new Mounter(tools), clock, log });
@@ -80,8 +88,8 @@ export class CommandRig {
       }),
       ...{
         maxConcurrentOperations: 0,
-        breakpoints: noBreakpoints,
-        undoPatienceMs: 60_000,
+        breakpoints: options.breakpoints ?? noBreakpoints,
+        undoPatienceMs: options.undoPatienceMs ?? 60_000,
         backoff: { firstMs: 100, mostMs: 1_000 },
       },
       ...{ clock, log },

@@ -70,6 +70,11 @@ export interface StepContext {
   /** From here on the work is finished forward: cancel and timeout are answered with "too late". Journalled. */
   pointOfNoReturn(): Promise<void>;
   readonly pastPointOfNoReturn: boolean;
+  /**
+   * Past the point of no return, and patience is over: this pass is the last one. What still cannot be done is left to
+   * CleanupBackupError and told as MergePending; what stands (a published backup, a switched VM) is never called Failed.
+   */
+  readonly lastTry: boolean;
   progress(report: { key: string; target: string; phase: string; doneBytes: bigint; totalBytes: bigint }): void;
   /** A sentence for people, kept with the operation. */
   warn(message: string): void;

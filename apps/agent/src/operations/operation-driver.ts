@@ -82,12 +82,13 @@ export class OperationDriver {
 
   private async run(operation: LiveOperation, resumed: boolean): Promise<void> {
     const begun = this.options.clock.now();
+    let lastTry = false;
     for (let tries = 0; ; tries++) {
       let outcome: Outcome<unknown>;
       try {
         outcome = (await operation.command.run(
           operation.request,
-          this.context(operation, 'run', resumed || tries > 0),
+          this.context(operation, 'run', resumed || tries > 0, lastTry),
         )) as Outcome<unknown>;
         const result = operation.command.resultCodec.encode(outcome.result);
         this.mustBeWhole(operation);
@@ -98,12 +99,13 @@ export class OperationDriver {
         const error = HoldfastError.from(thrown);
         operation.log.warn('Operation met an error', { code: error.code, reason: error.message, cause: causeOf(error) });
         if (!operation.pastPointOfNoReturn) return this.fail(operation, operation.stopReason ?? error.toData(), resumed);
-        // The work is published: only the way forward is left.
-        if (this.options.clock.now() - begun >= this.options.undoPatienceMs) {
+        // The work is published: only the way forward is left, and at the end of it whatever stands.
+        if (lastTry) {
           await operation.append({ type: 'finished', state: 'Failed', vmOutcome: 'MergePending', error: error.toData() });
           return;
         }
-        await this.pause(operation, tries);
+        lastTry = this.options.clock.now() - begun >= this.options.undoPatienceMs;
+        if (!lastTry) await this.pause(operation, tries);
         this.mustBeWhole(operation);
       }
     }
@@ -199,9 +201,9 @@ export class OperationDriver {
     await this.options.clock.sleep(Math.min(firstMs * 2 ** Math.min(tries, 20), mostMs), operation.lifeEnd.signal);
   }
 
-  private context(operation: LiveOperation, pass: PassKind, resumed: boolean): PassContext {
+  private context(operation: LiveOperation, pass: PassKind, resumed: boolean, lastTry = false): PassContext {
     const rebooted = operation.journal.accepted.bootId !== this.options.bootId;
-    return new PassContext(operation, pass, resumed, rebooted, this.options.breakpoints);
+    return new PassContext(operation, pass, resumed, rebooted, lastTry, this.options.breakpoints);
   }
 }
 

@@ -22,6 +22,7 @@ export class PassContext implements StepContext {
     private readonly pass: PassKind,
     readonly resumed: boolean,
     readonly rebooted: boolean,
+    readonly lastTry: boolean,
     private readonly breakpoints: Breakpoints,
   ) {
     this.steps = operation.steps();

@@ -200,7 +200,19 @@ describe('OperationRunner', () => {
     await runner.stop();
 
     const impatient = await bench.started(world, { undoPatienceMs: 0 });
+    const lastTries: boolean[] = [];
+    world.onAct = (act, context) => {
+      if (act !== 'seal') return;
+      lastTries.push(context.lastTry);
+      if (failures-- > 0) throw new HoldfastError('IMAGE_LOCKED', 'busy');
+    };
     failures = 1;
+    const third = markRequest();
+    await impatient.accept('TakeBackup', third);
+    expect(await finished(impatient, third.header.operationId)).toMatchObject({ state: 'Succeeded' });
+    expect(lastTries).toEqual([false, true]);
+
+    failures = 2;
     const second = markRequest();
     await impatient.accept('TakeBackup', second);
     expect(await finished(impatient, second.header.operationId)).toMatchObject({

@@ -9,7 +9,7 @@ import { mergeDeltas } from './merge-deltas.js';
 /**
  * Merges disk by disk. `pending`: something is left to merge that could not be merged now (what must stay because of a
  * snapshot or a second child is not pending); `changes`: what was done all the same. A hypervisor that is away goes to the
- * runner, which repeats.
+ * runner, which repeats; in the last try it is pending like everything else, for this disk and all that follow.
  */
 export async function mergeOrPostpone(
   ports: CommandPorts,
@@ -24,9 +24,11 @@ export async function mergeOrPostpone(
       await mergeDeltas(ports, context, vmUuid, wish, '');
     } catch (thrown) {
       const error = HoldfastError.from(thrown);
-      if (error.code === 'HYPERVISOR_UNAVAILABLE') throw error;
+      const away = error.code === 'HYPERVISOR_UNAVAILABLE';
+      if (away && !context.lastTry) throw error;
       pending = true;
       context.warn(`The deltas of ${wish.target} are not merged yet: ${error.message}`);
+      if (away) break;
     }
   }
   return { pending, changes: joinChanges(wishes.map((wish) => recordedChanges(context, wish.target, ''))) };

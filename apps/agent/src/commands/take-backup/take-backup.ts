@@ -8,6 +8,7 @@
  * delta into what is under it; after it, everything goes forward.
  */
 import { join } from 'node:path';
+import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { MANIFEST_FILE, backupFolder } from '@holdfast/shared/manifest/paths.js';
 import type { Command, Outcome, StepContext } from '../../operations/command.js';
@@ -59,7 +60,30 @@ async function run(ports: CommandPorts, request: TakeBackupRequest, context: Ste
   // The backup is published: whatever happens to its merges, it stays.
   const wishes = request.volumes.map((volume) => ({ ...volume, deltaPaths: volume.mergeDeltaPaths }));
   const { pending, changes } = await mergeOrPostpone(ports, context, vmUuid, wishes);
-  return { result: await buildResult(ports, request, context, plan, changes), vmOutcome: pending ? 'MergePending' : 'AsAfter' };
+  const { domain, unseen } = await lookAtTheEnd(ports, request, context);
+  return {
+    result: resultOf(request, context, { plan, changes, domain }),
+    vmOutcome: pending || unseen ? 'MergePending' : 'AsAfter',
+  };
+}
+
+/**
+ * The VM may have left this host, and a disk the VM, while the frozen layers were copied. A VM that cannot be looked at
+ * (libvirt is away for long, its QEMU is nobody's) does not make the backup less published: the journal says what was made.
+ */
+async function lookAtTheEnd(
+  ports: CommandPorts,
+  request: TakeBackupRequest,
+  context: StepContext,
+): Promise<{ domain: ObservedDomain | undefined; unseen: boolean }> {
+  try {
+    return { domain: await observeSettled(ports, request.header.vmUuid, context.log), unseen: false };
+  } catch (thrown) {
+    const error = HoldfastError.from(thrown);
+    if (error.code === 'HYPERVISOR_UNAVAILABLE' && !context.lastTry) throw error;
+    context.warn(`The disks of the VM could not be looked at after the backup: ${error.message}`);
+    return { domain: undefined, unseen: true };
+  }
 }
 
 /**
@@ -128,17 +152,13 @@ async function copyAll(
   );
 }
 
-async function buildResult(
-  ports: CommandPorts,
+function resultOf(
   request: TakeBackupRequest,
   context: StepContext,
-  plan: Preflight,
-  changes: ChainChanges,
-): Promise<TakeBackupResult> {
+  { plan, changes, domain }: { plan: Preflight; changes: ChainChanges; domain: ObservedDomain | undefined },
+): TakeBackupResult {
   const moment = recordedResult<FreezeRecord>(context, 'snapshot');
   const thaw = recordedResult<{ quiesced: boolean; frozenMs: number } | undefined>(context, 'thaw');
-  // The VM may have left this host, and a disk the VM, while the frozen layers were copied.
-  const domain = await observeSettled(ports, request.header.vmUuid, context.log);
   const volumes = plan.volumes.map((volume) => {
     const wish = request.volumes.find((candidate) => candidate.key === volume.key) as TakeBackupVolume;
     const seal = recordedResult<CopiedVolume>(context, 'seal', volume.key);
