@@ -2,7 +2,6 @@
  * The system on which crash cases run one after another: one VM, one storage that can fail, a content model. Owns the moves
  * that operations and faults are made of, and the look at everything after each case.
  */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Backup, CreateBackup, Deletion } from '@holdfast/shared/api/backups.js';
 import type { Vm } from '@holdfast/shared/api/inventory.js';
@@ -12,15 +11,15 @@ import { demandInvariants } from '../system/invariants.js';
 import { References } from '../system/references.js';
 import { SystemStack, type StackStorage } from '../system/system-stack.js';
 import { hasEnded, waitForEnd } from '../system/operations.js';
-import type { Breakpoint } from '../system/breakpoints.js';
 import { imagesEqual } from '../testbed/images.js';
 import type { TestHost } from '../testbed/test-host.js';
 import type { TestStorage } from '../testbed/test-storage.js';
 import { TestVm } from '../testbed/test-vm.js';
 import { waitUntil } from '../testbed/wait-until.js';
+import { CompactionMoves } from './compaction-moves.js';
 import { ContentModel } from './content-model.js';
-import type { StepName } from './crash-case.js';
 import { SnapshotMoves } from './snapshot-moves.js';
+import { Strikes } from './strikes.js';
 
 const DEVICE_MIB = 32;
 const CHAIN_SIZE = 3;
@@ -39,14 +38,14 @@ export class CrashBench {
   /** What a case wants to tell in its line. */
   readonly notes: string[] = [];
   readonly snapshots: SnapshotMoves;
+  readonly compaction = new CompactionMoves(this);
+  readonly strikes = new Strikes(this);
   /** Files of ours that are in no chain of the VM, and rightly so: those of a disk that was detached. */
   readonly keptFiles = new Set<string>();
   private restoring: string | undefined;
   private comparable: string[] = [];
   /** The backup that restores go back to, and its parents before it. */
   private readonly restoreChain: Backup['id'][] = [];
-  /** The child of the last chain that was to be compacted. */
-  private compacted: Backup['id'] | undefined;
   /** Backups that a deletion takes away, oldest first; the one below them must live on. */
   doomed: readonly string[] = [];
 
@@ -121,29 +120,8 @@ export class CrashBench {
     await this.stoppedWithNewContent();
   }
 
-  /** A chain that is open, so that there is a delta on primary, and content written since its head. */
-  async openChainWithNewContent(power: 'running' | 'stopped'): Promise<void> {
-    if ((await this.stack.vm(this.vm)).headBackupId === undefined) {
-      await this.newBackup('head of a chain to finish');
-    }
-    await this.withNewContent(power);
-  }
-
   async withNewContent(power: 'running' | 'stopped'): Promise<void> {
     await (power === 'running' ? this.runningWithNewContent() : this.stoppedWithNewContent());
-  }
-
-  /** An open chain whose oldest backup is deleted and kept for one child alone. */
-  async chainWithDeletedOldest(): Promise<void> {
-    for (;;) {
-      this.compacted = await this.newBackup('of a chain to compact');
-      const { parentId } = await this.stack.api.get<Backup>(`/backups/${this.compacted}`);
-      if (parentId === undefined || (await this.stack.api.get<Backup>(`/backups/${parentId}`)).type !== 'FULL') continue;
-      const { operations } = await this.stack.api.delete<Deletion>(`/backups/${parentId}`);
-      for (const { id } of operations) await this.waitForRest(id);
-      await this.forgetBackups([parentId]);
-      return;
-    }
   }
 
   /** Waits until an operation that is not struck has ended well and everything is at rest. */
@@ -194,31 +172,6 @@ export class CrashBench {
   /** Backups whose content is kept, oldest first. */
   get comparableBackups(): readonly string[] {
     return [...this.comparable];
-  }
-
-  async startFinishChain(): Promise<string> {
-    return (await this.stack.api.post<Operation>(`/vms/${this.vm.uuid}/actions/finish-backup-chain`, {})).id;
-  }
-
-  /** A chain that was finished has no head any more; one that was not is finished by the reconciler or stays open. */
-  async concludeFinishChain(succeeded: boolean): Promise<void> {
-    const { headBackupId } = await this.stack.vm(this.vm);
-    if (succeeded && headBackupId !== undefined)
-      throw new Error(`the chain was finished, but backup ${headBackupId} is still its head`);
-  }
-
-  async startCompaction(): Promise<string> {
-    return (await this.stack.api.post<Operation>(`/backups/${this.compacted}/actions/compact`, {})).id;
-  }
-
-  /** One that failed, wherever, is finished by the next one. */
-  async concludeCompaction(succeeded: boolean): Promise<void> {
-    if (!succeeded) {
-      const end = await this.waitForRest(await this.startCompaction());
-      if (!end.succeeded) throw new Error(`the compaction after one that failed failed as well: ${end.words}`);
-    }
-    const { type } = await this.stack.api.get<Backup>(`/backups/${this.compacted}`);
-    if (type !== 'FULL') throw new Error('the chain was compacted, but the child is not full');
   }
 
   /** A published backup must hold the content of now; the guest wrote nothing since before it began. */
@@ -280,7 +233,8 @@ export class CrashBench {
     return this.ids().reduce((text, [id, word]) => text.replaceAll(id, word), subject);
   }
 
-  private concrete(subject: string): string {
+  /** The other way round. */
+  concrete(subject: string): string {
     return this.ids().reduce((text, [id, word]) => text.replaceAll(word, id), subject);
   }
 
@@ -291,74 +245,6 @@ export class CrashBench {
       ...this.doomed.map((id, index): [string, string] => [id, `{doomed ${index + 1}}`]),
       ...this.restoreChain.map((id, index): [string, string] => [id, `{backup ${index + 1}}`]),
     ];
-  }
-
-  // ---- breakpoints and faults ---------------------------------------------------------------------------------------
-
-  async setBreakpoint({ step, subject, phase }: StepName & { phase: 'before' | 'after' }): Promise<Breakpoint> {
-    const breakpoint = { step, subject: this.concrete(subject), phase };
-    await this.stack.first.agent.breakpoints.set(breakpoint);
-    return breakpoint;
-  }
-
-  /** True when the operation stands at the breakpoint; false when it ended without coming there. */
-  async waitForBreakpointOrEnd(breakpoint: Breakpoint, operationId: string): Promise<boolean> {
-    let ended = false;
-    try {
-      await this.stack.first.agent.breakpoints.reached(breakpoint, async () => {
-        ended = hasEnded(await this.stack.api.get<Operation>(`/operations/${operationId}`));
-        return ended ? 'the operation has ended' : undefined;
-      });
-      return true;
-    } catch (error) {
-      if (ended) return false;
-      throw error;
-    }
-  }
-
-  async clearBreakpoint(breakpoint: Breakpoint): Promise<void> {
-    await this.stack.first.agent.breakpoints.release(breakpoint);
-  }
-
-  /** Kills the next process of that program on the host, for as long as the operation may still start one. */
-  async killNext(tool: string): Promise<boolean> {
-    try {
-      return await waitUntil(
-        `a ${tool} runs`,
-        async () => {
-          const found = (await this.host.processes()).find((one) => one.argv[0]?.split('/').at(-1) === tool);
-          if (found === undefined) return undefined;
-          await this.host.killProcess(found.pid).catch(() => undefined);
-          return true;
-        },
-        { timeoutMs: 1_500, intervalMs: 1 },
-      );
-    } catch {
-      return false;
-    }
-  }
-
-  /** A file that is open for writing forbids the remount; whatever writes ends soon. */
-  async remountReadOnly(): Promise<void> {
-    await waitUntil('the storage is read-only', async () => {
-      await this.storage.remountReadOnly();
-      return true;
-    });
-  }
-
-  /** While a secondary storage hangs, the guest must not notice. */
-  async demandLivingGuest(): Promise<void> {
-    if ((await this.vm.domstate()) !== 'running') return;
-    await this.vm.mustShell('true', 60_000);
-  }
-
-  /** The request of an operation as the agent's own journal keeps it. */
-  async agentRequest(operationId: string): Promise<{ volumes: { target: string; newDeltaPath: string }[] }> {
-    const file = join(this.stack.first.agent.stateDir, 'operations', operationId, 'request.json');
-    const { request } = JSON.parse(await readFile(file, 'utf8')) as {
-      request: { volumes: { target: string; newDeltaPath: string }[] };
-    };
-    return request;
   }
 
   // ---- the look afterwards ------------------------------------------------------------------------------------------

@@ -32,15 +32,15 @@ export async function runCrashCase(bench: CrashBench, testCase: CrashCase): Prom
   bench.notes.length = 0;
   for (let round = 1; ; round += 1) {
     await operation.prepare(bench);
-    const breakpoint = await bench.setBreakpoint(testCase);
+    const breakpoint = await bench.strikes.setBreakpoint(testCase);
     const operationId = await operation.start(bench);
-    const reached = await bench.waitForBreakpointOrEnd(breakpoint, operationId);
+    const reached = await bench.strikes.waitForBreakpointOrEnd(breakpoint, operationId);
     if (reached) {
       await fault.strike(bench);
-      await bench.clearBreakpoint(breakpoint);
+      await bench.strikes.clearBreakpoint(breakpoint);
       await fault.heal(bench);
     } else {
-      await bench.clearBreakpoint(breakpoint);
+      await bench.strikes.clearBreakpoint(breakpoint);
       if (round >= ROUNDS) throw new Error(`the breakpoint was not reached in ${ROUNDS} runs of the operation`);
     }
     const end = await bench.waitForRest(operationId);

@@ -24,7 +24,7 @@ function killTool(tool: string): Fault {
     name: tool,
     strike: nothing,
     async heal(bench) {
-      bench.notes.push((await bench.killNext(tool)) ? `${tool} killed` : `no ${tool} ran any more`);
+      bench.notes.push((await bench.strikes.killNext(tool)) ? `${tool} killed` : `no ${tool} ran any more`);
     },
   };
 }
@@ -93,7 +93,7 @@ export const FAULTS: readonly Fault[] = [
   {
     name: 'storage-read-only',
     async strike(bench) {
-      await bench.remountReadOnly();
+      await bench.strikes.remountReadOnly();
     },
     async heal(bench) {
       await sleep(STORAGE_FAULT_MS);
@@ -105,7 +105,7 @@ export const FAULTS: readonly Fault[] = [
     strike: (bench) => bench.storage.hang(),
     async heal(bench) {
       await sleep(STORAGE_FAULT_MS);
-      await bench.demandLivingGuest();
+      await bench.strikes.demandLivingGuest();
       await bench.storage.resume();
     },
   },
@@ -114,7 +114,7 @@ export const FAULTS: readonly Fault[] = [
     strike: (bench) => bench.storage.vanish(),
     async heal(bench) {
       await sleep(STORAGE_FAULT_MS);
-      await bench.demandLivingGuest();
+      await bench.strikes.demandLivingGuest();
       await bench.storage.reappear();
     },
   },

@@ -5,6 +5,7 @@
 import type { OperationKind } from '@holdfast/shared/api/operations.js';
 import type { CrashBench } from './crash-bench.js';
 import { chainToDelete, concludeDelete, startDelete } from './deletion-moves.js';
+import { concludeFinishChain, openChainWithNewContent, startFinishChain } from './finish-moves.js';
 
 export interface CrashOperation {
   readonly name: string;
@@ -43,23 +44,23 @@ export const OPERATIONS: readonly CrashOperation[] = [
   {
     name: 'FinishBackupChain',
     kind: 'CleanupBackupError',
-    prepare: (bench) => bench.openChainWithNewContent('running'),
-    start: (bench) => bench.startFinishChain(),
-    conclude: (bench, _id, succeeded) => bench.concludeFinishChain(succeeded),
+    prepare: (bench) => openChainWithNewContent(bench, 'running'),
+    start: (bench) => startFinishChain(bench),
+    conclude: (bench, _id, succeeded) => concludeFinishChain(bench, succeeded),
   },
   {
     name: 'FinishBackupChain-stopped',
     kind: 'CleanupBackupError',
-    prepare: (bench) => bench.openChainWithNewContent('stopped'),
-    start: (bench) => bench.startFinishChain(),
-    conclude: (bench, _id, succeeded) => bench.concludeFinishChain(succeeded),
+    prepare: (bench) => openChainWithNewContent(bench, 'stopped'),
+    start: (bench) => startFinishChain(bench),
+    conclude: (bench, _id, succeeded) => concludeFinishChain(bench, succeeded),
   },
   {
     name: 'CompactChain',
     kind: 'CompactChain',
-    prepare: (bench) => bench.chainWithDeletedOldest(),
-    start: (bench) => bench.startCompaction(),
-    conclude: (bench, _id, succeeded) => bench.concludeCompaction(succeeded),
+    prepare: (bench) => bench.compaction.before(),
+    start: (bench) => bench.compaction.start(),
+    conclude: (bench, _id, succeeded) => bench.compaction.conclude(succeeded),
   },
   {
     name: 'DeleteBackups',

@@ -77,19 +77,19 @@ async function runOperation(
   const operation = WALK_OPERATIONS.find((one) => one.name === name);
   if (operation === undefined) throw new Error(`there is no operation ${name}`);
   await operation.prepare(crash);
-  const breakpoint = strike === undefined ? undefined : await crash.setBreakpoint(strike);
+  const breakpoint = strike === undefined ? undefined : await crash.strikes.setBreakpoint(strike);
   const id = await operation.start(crash, state, chance);
   if (id === undefined) {
-    if (breakpoint !== undefined) await crash.clearBreakpoint(breakpoint);
+    if (breakpoint !== undefined) await crash.strikes.clearBreakpoint(breakpoint);
     await operation.conclude(crash, '', true);
     return 'nothing to do on a host';
   }
   let struck = false;
   if (strike !== undefined && breakpoint !== undefined) {
-    struck = await crash.waitForBreakpointOrEnd(breakpoint, id);
+    struck = await crash.strikes.waitForBreakpointOrEnd(breakpoint, id);
     const fault = FAULTS.find((one) => one.name === strike.fault);
     if (struck) await fault?.strike(crash);
-    await crash.clearBreakpoint(breakpoint);
+    await crash.strikes.clearBreakpoint(breakpoint);
     if (struck) await fault?.heal(crash);
     else crash.notes.push('never came there');
   }

@@ -7,14 +7,14 @@ export const agentHangsInFreeze: Finding = {
   name: 'freeze: the guest agent hangs when it is asked to freeze',
   async play(bench) {
     await bench.runningWithNewContent();
-    const breakpoint = await bench.setBreakpoint({ step: 'freeze', subject: '', phase: 'before' });
+    const breakpoint = await bench.strikes.setBreakpoint({ step: 'freeze', subject: '', phase: 'before' });
     const operationId = await bench.startBackup({ quiesce: 'require' });
-    if (!(await bench.waitForBreakpointOrEnd(breakpoint, operationId))) throw new Error('the freeze was not reached');
+    if (!(await bench.strikes.waitForBreakpointOrEnd(breakpoint, operationId))) throw new Error('the freeze was not reached');
     await bench.vm.hangAgent();
-    await bench.clearBreakpoint(breakpoint);
+    await bench.strikes.clearBreakpoint(breakpoint);
     const end = await bench.waitForRest(operationId);
     if (end.succeeded) throw new Error('a backup that could not be quiesced was called quiesced');
-    await bench.demandLivingGuest();
+    await bench.strikes.demandLivingGuest();
     // The freeze command is still queued in the guest: it is carried out now, and must not stay.
     await bench.vm.resumeAgent();
     await waitUntil('the guest is thawed for good', async () => {
@@ -32,10 +32,10 @@ export const agentHangsWhileFrozen: Finding = {
   name: 'freeze: the guest agent hangs while the guest is frozen',
   async play(bench) {
     await bench.runningWithNewContent();
-    const breakpoint = await bench.setBreakpoint({ step: 'snapshot', subject: '', phase: 'before' });
+    const breakpoint = await bench.strikes.setBreakpoint({ step: 'snapshot', subject: '', phase: 'before' });
     const frozen = async (): Promise<string> => {
       const operationId = await bench.startBackup({ quiesce: 'require' });
-      if (!(await bench.waitForBreakpointOrEnd(breakpoint, operationId))) throw new Error('the snapshot was not reached');
+      if (!(await bench.strikes.waitForBreakpointOrEnd(breakpoint, operationId))) throw new Error('the snapshot was not reached');
       if ((await bench.vm.fsfreezeStatus()) !== 'frozen') throw new Error('the guest is not frozen: this case proves nothing');
       await bench.vm.hangAgent();
       return operationId;
@@ -52,15 +52,15 @@ export const agentHangsWhileFrozen: Finding = {
     await sleep(2_000);
     await bench.vm.resumeAgent();
     await waitUntil('the budget thaws the guest', async () => (await bench.vm.fsfreezeStatus()) === 'thawed');
-    await bench.clearBreakpoint(breakpoint);
+    await bench.strikes.clearBreakpoint(breakpoint);
     const words = await demandFailure(short);
     await bench.checkInvariants();
 
     // A hang without an end: the operation ends all the same, and the guest is thawed the moment that its agent wakes.
     await bench.runningWithNewContent();
-    await bench.setBreakpoint({ step: 'snapshot', subject: '', phase: 'before' });
+    await bench.strikes.setBreakpoint({ step: 'snapshot', subject: '', phase: 'before' });
     const long = await frozen();
-    await bench.clearBreakpoint(breakpoint);
+    await bench.strikes.clearBreakpoint(breakpoint);
     await demandFailure(long);
     await bench.vm.resumeAgent();
     await waitUntil('the guest is thawed when its agent wakes', async () => (await bench.vm.fsfreezeStatus()) === 'thawed');
@@ -73,13 +73,13 @@ export const agentDiesWhileFrozen: Finding = {
   name: 'freeze: agent and libvirtd die while the guest is frozen',
   async play(bench) {
     await bench.runningWithNewContent();
-    const breakpoint = await bench.setBreakpoint({ step: 'snapshot', subject: '', phase: 'before' });
+    const breakpoint = await bench.strikes.setBreakpoint({ step: 'snapshot', subject: '', phase: 'before' });
     const operationId = await bench.startBackup({ quiesce: 'require' });
-    if (!(await bench.waitForBreakpointOrEnd(breakpoint, operationId))) throw new Error('the snapshot was not reached');
+    if (!(await bench.strikes.waitForBreakpointOrEnd(breakpoint, operationId))) throw new Error('the snapshot was not reached');
     if ((await bench.vm.fsfreezeStatus()) !== 'frozen') throw new Error('the guest is not frozen: this case proves nothing');
     await bench.stack.killAgent();
     await bench.host.killLibvirtd();
-    await bench.clearBreakpoint(breakpoint);
+    await bench.strikes.clearBreakpoint(breakpoint);
     await bench.stack.startAgent();
     await sleep(1_000);
     await bench.host.startLibvirtd();

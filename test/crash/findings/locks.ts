@@ -11,12 +11,12 @@ export const lockedDelta: Finding = {
     await bench.waitForRest(first);
     await bench.concludeBackup(first, true);
     await bench.runningWithNewContent();
-    const breakpoint = await bench.setBreakpoint({ step: 'plan-merge', subject: 'vdb', phase: 'before' });
+    const breakpoint = await bench.strikes.setBreakpoint({ step: 'plan-merge', subject: 'vdb', phase: 'before' });
     const second = await bench.startBackup({});
-    if (!(await bench.waitForBreakpointOrEnd(breakpoint, second))) throw new Error('the merge was not reached');
+    if (!(await bench.strikes.waitForBreakpointOrEnd(breakpoint, second))) throw new Error('the merge was not reached');
     const chain = await bench.vm.chain('vdb');
     const release = await holdReader(bench, chain.at(-1)?.filename ?? '', 'raw');
-    await bench.clearBreakpoint(breakpoint);
+    await bench.strikes.clearBreakpoint(breakpoint);
     await sleep(3_000);
     await release();
     const end = await bench.waitForRest(second);

@@ -11,12 +11,13 @@ export const libvirtdMissesTheSnapshot: Finding = {
   async play(bench) {
     await undisturbedBackup(bench);
     await bench.runningWithNewContent();
-    const breakpoint = await bench.setBreakpoint({ step: 'snapshot', subject: '', phase: 'before' });
+    const breakpoint = await bench.strikes.setBreakpoint({ step: 'snapshot', subject: '', phase: 'before' });
     const operationId = await bench.startBackup({});
-    if (!(await bench.waitForBreakpointOrEnd(breakpoint, operationId))) throw new Error('the snapshot step was not reached');
+    if (!(await bench.strikes.waitForBreakpointOrEnd(breakpoint, operationId)))
+      throw new Error('the snapshot step was not reached');
     await snapshotBehindLibvirt(bench);
     await bench.host.killLibvirtd();
-    await bench.clearBreakpoint(breakpoint);
+    await bench.strikes.clearBreakpoint(breakpoint);
     await sleep(300);
     await bench.host.startLibvirtd();
     const end = await bench.waitForRest(operationId);
@@ -37,10 +38,11 @@ export const libvirtdDiesAroundTheSnapshot: Finding = {
     const ends: string[] = [];
     for (const delayMs of [0, 4, 8, 12, 16, 20, 28, 40]) {
       await bench.runningWithNewContent();
-      const breakpoint = await bench.setBreakpoint({ step: 'snapshot', subject: '', phase: 'before' });
+      const breakpoint = await bench.strikes.setBreakpoint({ step: 'snapshot', subject: '', phase: 'before' });
       const operationId = await bench.startBackup({});
-      if (!(await bench.waitForBreakpointOrEnd(breakpoint, operationId))) throw new Error('the snapshot step was not reached');
-      await bench.clearBreakpoint(breakpoint);
+      if (!(await bench.strikes.waitForBreakpointOrEnd(breakpoint, operationId)))
+        throw new Error('the snapshot step was not reached');
+      await bench.strikes.clearBreakpoint(breakpoint);
       await whenCalled('virsh', 'snapshot-create', delayMs, () => bench.host.killLibvirtd());
       await bench.host.startLibvirtd();
       const end = await bench.waitForRest(operationId);

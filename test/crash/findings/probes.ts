@@ -50,7 +50,7 @@ function commandLine(pid: string): string[] {
 export async function intendedDelta(bench: CrashBench, target: string): Promise<string> {
   const backups = await bench.stack.api.list<Backup>('/backups', { vmId: bench.vm.uuid });
   const backup = backups.find(({ state }) => state === 'BackingUp');
-  const operation = backup && (await bench.agentRequest(backup.operationId ?? ''));
+  const operation = backup && (await bench.strikes.agentRequest(backup.operationId ?? ''));
   const volume = (operation?.volumes ?? []).find((one) => one.target === target);
   if (volume === undefined) throw new Error('no backup of that disk is being taken');
   return volume.newDeltaPath;

@@ -1,0 +1,79 @@
+/** How a case stops an operation of a bench and hurts what it works with. Owns breakpoints and blows, no order and no check. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Operation } from '@holdfast/shared/api/operations.js';
+import type { Breakpoint } from '../system/breakpoints.js';
+import { hasEnded } from '../system/operations.js';
+import { waitUntil } from '../testbed/wait-until.js';
+import type { CrashBench } from './crash-bench.js';
+import type { StepName } from './crash-case.js';
+
+export class Strikes {
+  constructor(private readonly bench: CrashBench) {}
+
+  async setBreakpoint({ step, subject, phase }: StepName & { phase: 'before' | 'after' }): Promise<Breakpoint> {
+    const breakpoint = { step, subject: this.bench.concrete(subject), phase };
+    await this.bench.stack.first.agent.breakpoints.set(breakpoint);
+    return breakpoint;
+  }
+
+  /** True when the operation stands at the breakpoint; false when it ended without coming there. */
+  async waitForBreakpointOrEnd(breakpoint: Breakpoint, operationId: string): Promise<boolean> {
+    let ended = false;
+    try {
+      await this.bench.stack.first.agent.breakpoints.reached(breakpoint, async () => {
+        ended = hasEnded(await this.bench.stack.api.get<Operation>(`/operations/${operationId}`));
+        return ended ? 'the operation has ended' : undefined;
+      });
+      return true;
+    } catch (error) {
+      if (ended) return false;
+      throw error;
+    }
+  }
+
+  async clearBreakpoint(breakpoint: Breakpoint): Promise<void> {
+    await this.bench.stack.first.agent.breakpoints.release(breakpoint);
+  }
+
+  /** Kills the next process of that program on the host, for as long as the operation may still start one. */
+  async killNext(tool: string): Promise<boolean> {
+    try {
+      return await waitUntil(
+        `a ${tool} runs`,
+        async () => {
+          const found = (await this.bench.host.processes()).find((one) => one.argv[0]?.split('/').at(-1) === tool);
+          if (found === undefined) return undefined;
+          await this.bench.host.killProcess(found.pid).catch(() => undefined);
+          return true;
+        },
+        { timeoutMs: 1_500, intervalMs: 1 },
+      );
+    } catch {
+      return false;
+    }
+  }
+
+  /** A file that is open for writing forbids the remount; whatever writes ends soon. */
+  async remountReadOnly(): Promise<void> {
+    await waitUntil('the storage is read-only', async () => {
+      await this.bench.storage.remountReadOnly();
+      return true;
+    });
+  }
+
+  /** While a secondary storage hangs, the guest must not notice. */
+  async demandLivingGuest(): Promise<void> {
+    if ((await this.bench.vm.domstate()) !== 'running') return;
+    await this.bench.vm.mustShell('true', 60_000);
+  }
+
+  /** The request of an operation as the agent's own journal keeps it. */
+  async agentRequest(operationId: string): Promise<{ volumes: { target: string; newDeltaPath: string }[] }> {
+    const file = join(this.bench.stack.first.agent.stateDir, 'operations', operationId, 'request.json');
+    const { request } = JSON.parse(await readFile(file, 'utf8')) as {
+      request: { volumes: { target: string; newDeltaPath: string }[] };
+    };
+    return request;
+  }
+}
