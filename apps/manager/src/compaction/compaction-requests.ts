@@ -2,7 +2,7 @@
  * Asking for compactions that are due: where the setting is on, when something was deleted and again after a failure, with
  * back-off. Owns when one is due, and that a VM has one at a time. Several managers may run it.
  */
-import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { DataSource, In, type EntityManager } from 'typeorm';
 import { compactablePairs, compactionBackoffMs, type CompactionPair } from '@holdfast/shared/policy/compaction.js';
 import { DeletionListeners } from '../deletions/deletion-listeners.js';
@@ -14,16 +14,14 @@ import { ZoneEntity } from '../persistence/entities/inventory.entities.js';
 import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmEntity } from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
-import { PeriodicTask } from '../platform/periodic-task.js';
+import { PeriodicService } from '../platform/periodic-service.js';
 import { SettingsService } from '../settings/settings.service.js';
 import { newCompaction } from './compaction-input.js';
 
 const ROUND_MS = 10_000;
 
 @Injectable()
-export class CompactionRequests implements OnApplicationBootstrap, OnApplicationShutdown {
-  private readonly task: PeriodicTask;
-
+export class CompactionRequests extends PeriodicService {
   constructor(
     private readonly dataSource: DataSource,
     private readonly queue: OperationQueue,
@@ -32,16 +30,8 @@ export class CompactionRequests implements OnApplicationBootstrap, OnApplication
     listeners: DeletionListeners,
     logger: Logger,
   ) {
-    this.task = new PeriodicTask('look for chains to compact', ROUND_MS, () => this.round(), logger);
+    super('look for chains to compact', ROUND_MS, logger);
     listeners.onRemoved((manager, vmId) => this.requestDue(manager, vmId));
-  }
-
-  onApplicationBootstrap(): void {
-    this.task.start();
-  }
-
-  onApplicationShutdown(): Promise<void> {
-    return this.task.stop();
   }
 
   /** What a deletion did not ask for: the setting was off, or an earlier try failed. */

@@ -20,7 +20,7 @@ import { managerFolder, TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
 import { VmsService } from '../vms/vms.service.js';
 import { DeletionListeners } from './deletion-listeners.js';
-import { DeletionReconciler } from './deletion-reconciler.js';
+import { BackupHistory } from './backup-history.js';
 import { DeletionsService } from './deletions.service.js';
 import { UsageService } from './usage.service.js';
 
@@ -374,11 +374,11 @@ describe('deleting backups', () => {
     await expect(manager.get(StoragesService).delete(manager.admin, storageId)).rejects.toMatchObject({ code: 'IN_USE' });
     await remove(isolated);
     await remove(b1);
-    const reconciler = manager.get(DeletionReconciler);
-    await reconciler.round();
+    const history = manager.get(BackupHistory);
+    await history.round();
     expect(await states(isolated)).toEqual(['Expunged']);
     await rows().update(BackupEntity, { id: isolated.id }, { expungedAt: new Date(Date.now() - 31 * 86_400_000) });
-    await reconciler.round();
+    await history.round();
     expect(await rows().findBy(BackupEntity, { vmId: vm })).toMatchObject([{ id: b1.id }]);
     await manager.get(StoragesService).delete(manager.admin, storageId);
     expect(await rows().countBy(BackupEntity, { vmId: vm })).toBe(0);

@@ -1,5 +1,5 @@
 /** Tells agents which journals they may drop, when that could not be said at the end of an operation. */
-import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { AgentClient } from '../agents/agent-client.js';
@@ -7,29 +7,19 @@ import { AgentsService } from '../agents/agents.service.js';
 import { Logger } from '../events/logger.js';
 import { HostEntity } from '../persistence/entities/inventory.entities.js';
 import { OperationEntity, UNFORGOTTEN } from '../persistence/entities/operation.entity.js';
-import { PeriodicTask } from '../platform/periodic-task.js';
+import { PeriodicService } from '../platform/periodic-service.js';
 
 const ROUND_MS = 60_000;
 const AT_ONCE = 200;
 
 @Injectable()
-export class OperationSweep implements OnApplicationBootstrap, OnApplicationShutdown {
-  private readonly task: PeriodicTask;
-
+export class OperationSweep extends PeriodicService {
   constructor(
     private readonly dataSource: DataSource,
     private readonly agents: AgentsService,
     private readonly logger: Logger,
   ) {
-    this.task = new PeriodicTask('sweep operations', ROUND_MS, () => this.round(), logger);
-  }
-
-  onApplicationBootstrap(): void {
-    this.task.start();
-  }
-
-  onApplicationShutdown(): Promise<void> {
-    return this.task.stop();
+    super('sweep operations', ROUND_MS, logger);
   }
 
   /** Hosts that are down keep theirs for the next round. */

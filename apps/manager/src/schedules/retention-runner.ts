@@ -1,35 +1,25 @@
 /** Applies the retention of every schedule that has just made a backup. Several managers may run it. */
-import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { DataSource, LessThanOrEqual } from 'typeorm';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { Logger } from '../events/logger.js';
 import { ScheduleEntity } from '../persistence/entities/schedule.entity.js';
 import { Clock } from '../platform/clock.js';
-import { PeriodicTask } from '../platform/periodic-task.js';
+import { PeriodicService } from '../platform/periodic-service.js';
 import { RetentionService } from './retention.service.js';
 
 const ROUND_MS = 2000;
 const RETRY_MS = 60_000;
 
 @Injectable()
-export class RetentionRunner implements OnApplicationBootstrap, OnApplicationShutdown {
-  private readonly task: PeriodicTask;
-
+export class RetentionRunner extends PeriodicService {
   constructor(
     private readonly dataSource: DataSource,
     private readonly retention: RetentionService,
     private readonly clock: Clock,
     private readonly logger: Logger,
   ) {
-    this.task = new PeriodicTask('apply retention', ROUND_MS, () => this.round(), logger);
-  }
-
-  onApplicationBootstrap(): void {
-    this.task.start();
-  }
-
-  onApplicationShutdown(): Promise<void> {
-    return this.task.stop();
+    super('apply retention', ROUND_MS, logger);
   }
 
   async round(): Promise<void> {

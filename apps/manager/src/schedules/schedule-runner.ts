@@ -3,7 +3,7 @@
  * schedule's `nextRunAt` on from the value that made it due, in the same transaction that writes the backup. So one run makes one
  * backup, and a manager that dies on the way leaves it to the others. What is in the way is recorded, and the schedule goes on.
  */
-import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { DataSource, In, LessThanOrEqual, type EntityManager } from 'typeorm';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { BackupsService } from '../backups/backups.service.js';
@@ -12,7 +12,7 @@ import { BackupEntity } from '../persistence/entities/backup.entities.js';
 import { ScheduleEntity } from '../persistence/entities/schedule.entity.js';
 import { VmEntity } from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
-import { PeriodicTask } from '../platform/periodic-task.js';
+import { PeriodicService } from '../platform/periodic-service.js';
 import { decideRun, idleReason, retryAt } from './decide-run.js';
 import { ScheduleTimes } from './schedule-times.js';
 import { backupWish } from './schedule-view.js';
@@ -24,24 +24,14 @@ type DueSchedule = ScheduleEntity & { readonly fireAt: Date; readonly nextRunAt:
 type Changes = Partial<Pick<ScheduleEntity, 'fireAt' | 'nextRunAt' | 'lastRunAt' | 'lastBackupId' | 'lastError'>>;
 
 @Injectable()
-export class ScheduleRunner implements OnApplicationBootstrap, OnApplicationShutdown {
-  private readonly task: PeriodicTask;
-
+export class ScheduleRunner extends PeriodicService {
   constructor(
     private readonly dataSource: DataSource,
     private readonly backups: BackupsService,
     private readonly clock: Clock,
     private readonly logger: Logger,
   ) {
-    this.task = new PeriodicTask('run schedules', ROUND_MS, () => this.round(), logger);
-  }
-
-  onApplicationBootstrap(): void {
-    this.task.start();
-  }
-
-  onApplicationShutdown(): Promise<void> {
-    return this.task.stop();
+    super('run schedules', ROUND_MS, logger);
   }
 
   /** Makes what is due now. One schedule that fails does not keep the others from their turn. */

@@ -1,5 +1,5 @@
 /** Asks for a clean-up of every VM whose disks are not at rest, again and again with back-off. Several managers may run it. */
-import { Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { Injectable } from '@nestjs/common';
 import { DataSource, In, LessThanOrEqual, Not } from 'typeorm';
 import { Logger } from '../events/logger.js';
 import { lockVm } from '../inventory/vm-lookup.js';
@@ -7,31 +7,21 @@ import { OperationQueue } from '../operations/operation-queue.js';
 import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmEntity } from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
-import { PeriodicTask } from '../platform/periodic-task.js';
+import { PeriodicService } from '../platform/periodic-service.js';
 import type { CleanupInput } from './cleanup-input.js';
 import { cleanupBackoffMs } from './protection.js';
 
 const ROUND_MS = 2000;
 
 @Injectable()
-export class ProtectionReconciler implements OnApplicationBootstrap, OnApplicationShutdown {
-  private readonly task: PeriodicTask;
-
+export class ProtectionReconciler extends PeriodicService {
   constructor(
     private readonly dataSource: DataSource,
     private readonly queue: OperationQueue,
     private readonly clock: Clock,
     logger: Logger,
   ) {
-    this.task = new PeriodicTask('reconcile protection', ROUND_MS, () => this.round(), logger);
-  }
-
-  onApplicationBootstrap(): void {
-    this.task.start();
-  }
-
-  onApplicationShutdown(): Promise<void> {
-    return this.task.stop();
+    super('reconcile protection', ROUND_MS, logger);
   }
 
   async round(): Promise<void> {
