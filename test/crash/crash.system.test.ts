@@ -16,9 +16,9 @@ interface Part {
 const DEATHS = ['agent', 'libvirtd', 'power-loss'];
 
 const PARTS: readonly Part[] = [
-  { operation: 'TakeBackup', everyNth: 21 },
+  { operation: 'TakeBackup', everyNth: 42 },
   { operation: 'TakeBackup-stopped', everyNth: 38 },
-  { operation: 'RestoreBackup', everyNth: 24 },
+  { operation: 'RestoreBackup', everyNth: 48 },
   { operation: 'FinishBackupChain', everyNth: 20, faults: DEATHS },
   { operation: 'CompactChain', everyNth: 20, faults: ['agent', 'storage-full', 'storage-gone'] },
   { operation: 'DeleteBackups-head', everyNth: 20, faults: ['agent', 'power-loss', 'storage-read-only'] },
