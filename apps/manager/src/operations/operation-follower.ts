@@ -1,10 +1,10 @@
 /**
- * Takes one claimed operation to its end: plan, send, watch, re-attach, record. Owns the order of these and what is written
- * when, so that it can be left at any point and taken up by another manager. Knows nothing of any kind's meaning.
+ * Takes one claimed operation to its end: plan, send, watch, re-attach. Owns the order of these and what is written on the way,
+ * so that it can be left at any point and taken up by another manager. What an end is, is beside. Knows no kind's meaning.
  */
 import { setTimeout } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
-import { DataSource, type EntityManager } from 'typeorm';
+import { DataSource } from 'typeorm';
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import { isUncertain } from '../agents/agent-errors.js';
 import type { AgentClient } from '../agents/agent-client.js';
@@ -19,6 +19,7 @@ import { VmEntity } from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
 import { SettingsService } from '../settings/settings.service.js';
 import type { OperationHandler, Preparation } from './operation-handler.js';
+import { OperationEnds } from './operation-ends.js';
 import { OperationHandlers } from './operation-handlers.js';
 import { tellToForget } from './operation-sweep.js';
 import { OperationQueue, type Claim } from './operation-queue.js';
@@ -41,6 +42,7 @@ export class OperationFollower {
   constructor(
     private readonly dataSource: DataSource,
     private readonly queue: OperationQueue,
+    private readonly ends: OperationEnds,
     private readonly handlers: OperationHandlers,
     private readonly agents: AgentsService,
     private readonly settings: SettingsService,
@@ -59,12 +61,12 @@ export class OperationFollower {
         continue;
       }
       const host = await this.dataSource.manager.findOneBy(HostEntity, { id: now.hostId ?? '' });
-      if (host === null) return this.endLost(now, claim, handler, `its host ${now.hostId ?? ''} was deleted`);
+      if (host === null) return this.ends.lost(now, claim, handler, `its host ${now.hostId ?? ''} was deleted`);
       try {
         const agent = await this.agents.of(host);
         const seen = now.accepted ? await this.reattach(now, agent) : await this.send(now, now.request, claim, agent);
         if (seen === 'unknown')
-          return await this.endLost(now, claim, handler, `the agent on host "${host.name}" does not know it any more`);
+          return await this.ends.lost(now, claim, handler, `the agent on host "${host.name}" does not know it any more`);
         const finished = await this.watch(now, claim, agent, seen, signals);
         if (finished === undefined) {
           await pause(STREAM_PAUSE_MS, signals.stop);
@@ -75,14 +77,14 @@ export class OperationFollower {
           await this.forget(now, agent);
           continue;
         }
-        await this.end(now, claim, handler, finished);
+        await this.ends.asTold(now, claim, handler, finished);
         await this.forget(now, agent);
         return;
       } catch (thrown) {
         if (!(thrown instanceof HoldfastError)) throw thrown;
         if (isUncertain(thrown)) {
           const elsewhere = await this.leftBehind(now, host);
-          if (elsewhere !== undefined) return await this.endLost(now, claim, handler, elsewhere);
+          if (elsewhere !== undefined) return await this.ends.lost(now, claim, handler, elsewhere);
           await this.wait(now, claim, `the host "${host.name}": ${thrown.message}`, signals);
         } else if (now.accepted) {
           throw thrown;
@@ -90,7 +92,7 @@ export class OperationFollower {
           await this.replan(now, claim, thrown);
         } else {
           // The agent refused to begin: nothing has happened.
-          return this.endRefused(now, claim, handler, thrown);
+          return this.ends.refused(now, claim, handler, thrown);
         }
       }
     }
@@ -104,7 +106,7 @@ export class OperationFollower {
     signals: FollowerSignals,
   ): Promise<boolean> {
     if (signals.cancel.aborted || operation.cancelRequested) {
-      await this.endRefused(
+      await this.ends.refused(
         operation,
         claim,
         handler,
@@ -122,7 +124,7 @@ export class OperationFollower {
       } else {
         if (error.code === 'BUG')
           this.logger.error('planning failed', { operationId: operation.id, reason: (thrown as Error).stack });
-        await this.endRefused(operation, claim, handler, error);
+        await this.ends.refused(operation, claim, handler, error);
       }
       return false;
     }
@@ -131,7 +133,7 @@ export class OperationFollower {
         await this.queue.release(claim, prepared.reason, WAIT_MS);
         return false;
       case 'done':
-        await this.endLocally(operation, claim, prepared);
+        await this.ends.locally(operation, claim, prepared);
         return false;
       case 'send':
         await this.store(operation, claim, prepared);
@@ -281,90 +283,6 @@ export class OperationFollower {
       progress: [],
     };
     await this.queue.write(this.dataSource.manager, claim, fresh);
-  }
-
-  private async end(operation: OperationEntity, claim: Claim, handler: OperationHandler, outcome: AgentOperation): Promise<void> {
-    await this.finish(operation, async (manager, vm) => {
-      await handler.applyOutcome(manager, operation, vm, outcome);
-      const cleanup = outcome.result?.kind === 'cleanupBackupError' ? outcome.result.value : undefined;
-      await this.queue.write(manager, claim, {
-        state: outcome.state,
-        steps: outcome.steps,
-        progress: outcome.progress,
-        warnings: [...outcome.warnings],
-        error: outcome.error as object | null,
-        plan: cleanup === undefined ? null : [...cleanup.plan],
-        planned: cleanup === undefined ? null : [...cleanup.planned],
-        agentRevision: outcome.revision,
-        waitingFor: null,
-        finishedAt: this.clock.now(),
-      });
-    });
-  }
-
-  private async endRefused(
-    operation: OperationEntity,
-    claim: Claim,
-    handler: OperationHandler,
-    error: HoldfastError,
-  ): Promise<void> {
-    await this.finish(operation, async (manager, vm) => {
-      await handler.applyRefusal(manager, operation, vm, error);
-      await this.writeEnd(manager, claim, error.code === 'CANCELLED' ? 'Cancelled' : 'Failed', error);
-    });
-  }
-
-  /** Said honestly: the agent has lost what it did. Nothing is known but what the disks show. */
-  private async endLost(operation: OperationEntity, claim: Claim, handler: OperationHandler, why: string): Promise<void> {
-    const error = new HoldfastError(
-      'INTERRUPTED',
-      `What came of operation ${operation.id} is not known: ${why}. The VM's disks are looked at and brought to rest by themselves.`,
-      { operationId: operation.id, hostId: operation.hostId ?? '' },
-    );
-    await this.finish(operation, async (manager, vm) => {
-      await handler.applyLoss(manager, operation, vm, error);
-      await this.writeEnd(manager, claim, 'Failed', error);
-    });
-  }
-
-  private async endLocally(
-    operation: OperationEntity,
-    claim: Claim,
-    prepared: Extract<Preparation, { kind: 'done' }>,
-  ): Promise<void> {
-    await this.finish(operation, async (manager, vm) => {
-      await prepared.record(manager, vm);
-      const now = this.clock.now();
-      await this.queue.write(manager, claim, {
-        state: 'Succeeded',
-        plan: [...prepared.plan],
-        waitingFor: null,
-        startedAt: now,
-        finishedAt: now,
-      });
-    });
-  }
-
-  /** One transaction under the VM's lock: what the end means, the end itself, and the VM free again. */
-  private async finish(
-    operation: OperationEntity,
-    write: (manager: EntityManager, vm: VmEntity) => Promise<void>,
-  ): Promise<void> {
-    await this.dataSource.transaction(async (manager) => {
-      const vm = await lockVm(manager, operation.vmId);
-      await write(manager, vm);
-      await manager.update(VmEntity, { id: vm.id, activeOperationId: operation.id }, { activeOperationId: null });
-    });
-    this.logger.info('operation finished', { operationId: operation.id, kind: operation.kind, vmId: operation.vmId });
-  }
-
-  private writeEnd(manager: EntityManager, claim: Claim, state: 'Failed' | 'Cancelled', error: HoldfastError): Promise<void> {
-    return this.queue.write(manager, claim, {
-      state,
-      error: error.toData() as object,
-      waitingFor: null,
-      finishedAt: this.clock.now(),
-    });
   }
 
   /**

@@ -3,6 +3,7 @@ import { Global, Module } from '@nestjs/common';
 import { MANAGER_CONFIG, type ManagerConfig } from '../config/manager-config.js';
 import { SettingsModule } from '../settings/settings.module.js';
 import { OperationBus } from './operation-bus.js';
+import { OperationEnds } from './operation-ends.js';
 import { OperationFollower } from './operation-follower.js';
 import { OperationHandlers } from './operation-handlers.js';
 import { LEASE_OPTIONS, OperationQueue } from './operation-queue.js';
@@ -22,6 +23,7 @@ import { OperationsService } from './operations.service.js';
     OperationQueue,
     OperationBus,
     OperationHandlers,
+    OperationEnds,
     OperationFollower,
     OperationRunner,
     OperationSweep,
