@@ -264,7 +264,7 @@ export class CrashBench {
         );
         return open.length === 0;
       },
-      { timeoutMs: REST_MS, intervalMs: 100 },
+      { timeoutMs: REST_MS, intervalMs: 200 },
     );
     const succeeded = operation.state === 'Succeeded';
     return {

@@ -15,6 +15,9 @@ export interface Breakpoint {
   readonly phase: BreakpointPhase;
 }
 
+/** Between two questions whether the operation will come there at all. */
+const ASK_MS = 250;
+
 export class BreakpointFolder {
   constructor(readonly directory: string) {}
 
@@ -30,10 +33,14 @@ export class BreakpointFolder {
   /** Waits until the operation stands there. `over` may report that it never will (the operation ended). */
   async reached(at: Breakpoint, over?: () => Promise<string | undefined>): Promise<void> {
     const what = `the agent stops ${at.phase} ${at.step} ${at.subject}`;
+    let askedAt = Date.now();
     const outcome = await waitUntil(
       what,
       async () => {
         if (await exists(`${this.file(at)}.reached`)) return { stands: true };
+        // A look at a file is cheap, a question to the manager is not.
+        if (Date.now() - askedAt < ASK_MS) return undefined;
+        askedAt = Date.now();
         const reason = await over?.();
         return reason === undefined ? undefined : { stands: false, reason };
       },

@@ -35,7 +35,7 @@ export async function waitForEnd(api: RestClient, operationId: string, timeoutMs
         return undefined;
       }
     },
-    { timeoutMs, intervalMs: 100 },
+    { timeoutMs, intervalMs: 200 },
   );
 }
 

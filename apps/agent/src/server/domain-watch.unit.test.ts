@@ -92,4 +92,39 @@ describe('watching domains', () => {
     ]);
     expect(hintsEnded).toBe(true);
   });
+
+  it('rests twice as long as a look took when hints never end, and answers a late one at once', async () => {
+    const end = new AbortController();
+    const LOOK_MS = 100;
+    let nowMs = 0;
+    let hint: () => void = () => undefined;
+    const looks: number[] = [];
+    const options = {
+      hypervisor: {
+        observeAll: async () => {
+          looks.push(nowMs);
+          nowMs += LOOK_MS;
+          // Events go on until the third look; the last one comes long after the fourth.
+          if (looks.length < 4) hint();
+          if (looks.length === 5) end.abort();
+          return [];
+        },
+      },
+      hints: (listener: () => void) => {
+        hint = listener;
+        return () => undefined;
+      },
+      pollMs: 10_000,
+      clock: {
+        now: () => nowMs,
+        async sleep(ms: number) {
+          // The long wait after the fourth look is cut short by an event.
+          nowMs += ms === options.pollMs ? 5_000 : ms;
+        },
+      },
+      log: silentLog,
+    };
+    for await (const changes of watchDomains(options, end.signal)) expect(changes.full).toBe(true);
+    expect(looks).toEqual([0, 300, 600, 900, 6_000]);
+  });
 });
