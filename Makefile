@@ -62,7 +62,7 @@ test: system gen-check build lint ## Everything that CI runs
 test-unit: install ## Rules, in milliseconds
 	$(JEST) --selectProjects unit
 
-test-database: install system ## With a real PostgreSQL
+test-database: build system ## With a real PostgreSQL
 	$(JEST) --selectProjects database
 
 test-host: build system ## With real libvirt and QEMU

@@ -3,9 +3,9 @@
  * Order of start: state → relief of guests → leases → door → resuming (when libvirt answers).
  */
 import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { readHostCertificates } from './certificates/host-certificates.js';
 import { systemClock } from './clock/clock.js';
 import { createCommands } from './commands/index.js';
@@ -215,7 +215,7 @@ async function readVersion(): Promise<string> {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-/** The descriptors are built beside the shared package's code. */
+/** The agent's own part of the protocol: descriptors of all of it cost 4 MB more. */
 function readDescriptors(): Promise<Buffer> {
-  return readFile(fileURLToPath(new URL('../holdfast.binpb', import.meta.resolve('@holdfast/shared/wire/protocol.js'))));
+  return readFile(createRequire(import.meta.url).resolve('@holdfast/shared/agent.binpb'));
 }

@@ -2,7 +2,7 @@
 import https from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { credentials, Metadata, status, type Client, type ServiceError } from '@grpc/grpc-js';
+import { Client, credentials, Metadata, status, type ServiceError } from '@grpc/grpc-js';
 import type { INestApplication } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { ERROR_METADATA_KEY, fromWireError } from '@holdfast/shared/wire/grpc-error.js';
@@ -116,6 +116,26 @@ describe('gRPC', () => {
     expect(await refusal(call('listVms', { page: { limit: 0, after: 'nonsense' } }, the.adminKey))).toMatchObject({
       code: 'INVALID_INPUT',
     });
+  });
+
+  test('describes itself by reflection', async () => {
+    const plain = new Client(`127.0.0.1:${doors.grpcPort}`, credentials.createSsl(Buffer.from(ca)));
+    const asIs = (bytes: Buffer): Buffer => bytes;
+    const stream = plain.makeBidiStreamRequest(
+      '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
+      asIs,
+      asIs,
+      keyOf(the.userKey),
+    );
+    // ServerReflectionRequest { list_services: "*" }
+    stream.write(Buffer.from([0x3a, 1, 0x2a]));
+    const answer = await new Promise<Buffer>((resolve, reject) => {
+      stream.once('data', resolve);
+      stream.once('error', reject);
+    });
+    stream.end();
+    plain.close();
+    expect(answer.toString('latin1')).toContain('holdfast.manager.v1.Manager');
   });
 
   test('makes, lists, reads and deletes', async () => {

@@ -37,7 +37,7 @@ export class ManagerGrpcServer {
     const server = new Server();
     server.addService(ManagerService, this.implementation());
     new HealthImplementation({ '': 'SERVING', 'holdfast.manager.v1.Manager': 'SERVING' }).addToServer(server);
-    (await managerReflection())?.addToServer(server);
+    (await managerReflection()).addToServer(server);
     const port = await new Promise<number>((resolve, reject) => {
       server.bindAsync(address, credentials, (error, bound) => (error === null ? resolve(bound) : reject(error)));
     });

@@ -1,17 +1,12 @@
-/** Descriptions of our services for gRPC reflection: made from proto/ by the build. */
+/** Descriptions of our services for gRPC reflection: made from proto/ by the build, beside the shared package's code. */
 import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { ReflectionService } from '@grpc/reflection';
 import protoLoader from '@grpc/proto-loader';
 
-const DESCRIPTORS = new URL('../../../../../packages/shared/dist/holdfast.binpb', import.meta.url);
-
-/** undefined when the build made no descriptors. */
-export async function managerReflection(): Promise<ReflectionService | undefined> {
-  const descriptors = await readFile(DESCRIPTORS).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw error;
-  });
-  if (descriptors === undefined) return undefined;
+/** Throws when the build made no descriptors: found by the package's name, so that an installed manager has them, too. */
+export async function managerReflection(): Promise<ReflectionService> {
+  const descriptors = await readFile(createRequire(import.meta.url).resolve('@holdfast/shared/manager.binpb'));
   return new ReflectionService(protoLoader.loadFileDescriptorSetFromBuffer(descriptors), {
     services: ['holdfast.manager.v1.Manager'],
   });
