@@ -6,7 +6,7 @@ const PART_MS = 1_800_000;
 
 interface Part {
   readonly operation: string;
-  /** Every how many-th case of each fault; another step for each fault. */
+  /** Every how many-th case of each fault, at least one; another step for each fault. */
   readonly everyNth: number;
   /** Default: all of them. */
   readonly faults?: readonly string[];

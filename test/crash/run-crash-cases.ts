@@ -6,6 +6,7 @@ import { CrashBench } from './crash-bench.js';
 import { caseName, discoverSteps, runCrashCase, type CrashCase } from './crash-case.js';
 import { FAULTS } from './faults.js';
 import { OPERATIONS } from './operations.js';
+import { pickCases } from './pick-cases.js';
 
 const CASES_PER_BENCH = 25;
 
@@ -16,7 +17,7 @@ export interface CrashWish {
   readonly faults?: readonly string[] | undefined;
   /** Only cases whose name contains one of these. */
   readonly matching?: readonly string[] | undefined;
-  /** Takes a fixed part: for each fault, every nth case, beginning at another step for each fault. */
+  /** Takes a fixed part: for each fault, every nth case and at least one, beginning at another step for each fault. */
   readonly everyNth?: number | undefined;
 }
 
@@ -39,8 +40,7 @@ export async function runCrashCases(wish: CrashWish, print: (line: string) => vo
         const ofFault = steps.flatMap(({ step, subject }) =>
           (['before', 'after'] as const).map((phase): CrashCase => ({ operation, step, subject, phase, fault })),
         );
-        const nth = wish.everyNth ?? 1;
-        return ofFault.filter((_unused, at) => (at + index * 5) % nth === 0);
+        return pickCases(ofFault, wish.everyNth ?? 1, index);
       });
       const wanted = cases.filter(
         (one) => wish.matching === undefined || wish.matching.some((text) => caseName(one).includes(text)),
