@@ -1,8 +1,7 @@
 /** libvirtd dies when a backup has just been published, and stays away: the backup is a backup all the same. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
-import type { Clock } from '../../apps/agent/src/clock/clock.js';
-import { systemClock } from '../../apps/agent/src/clock/clock.js';
+import { systemClock, type Clock } from '../../apps/agent/src/clock/clock.js';
 import { bigintJson } from '../../apps/agent/src/commands/shared/bigint-json.js';
 import type { CleanupBackupErrorRequest } from '../../apps/agent/src/commands/requests.js';
 import { imagesEqual } from '../testbed/images.js';

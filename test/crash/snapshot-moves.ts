@@ -67,8 +67,9 @@ export class SnapshotMoves {
   }
 
   /** To the older and to the newer of two in turns, or to the chosen one. */
-  async startReverting(choice = ++this.turn % 2): Promise<string> {
-    this.chosen = this.held[choice];
+  async startReverting(choice?: number): Promise<string> {
+    this.turn += 1;
+    this.chosen = this.held[choice ?? this.turn % 2];
     return (await this.bench.stack.startRevert({ id: known(this.chosen) })).id;
   }
 

@@ -111,21 +111,18 @@ export class WalkBench {
     await run(['rm', '-f', top.filename]);
   }
 
-  /** Everything that must hold, on content. A VM that is off stays off, and is read by its guest when it runs again. */
-  async check(): Promise<void> {
+  /**
+   * Everything that must hold, on content. A VM that is off boots for it; with `asItIs` it stays off, and is read by its guest
+   * when it runs again.
+   */
+  async check(wish: { asItIs: boolean }): Promise<void> {
     for (const [target, raw] of this.extra) {
       if (!(target in (await this.vm.diskPaths()))) continue;
       const file = await this.vm.currentFile(target);
       if (!(await imagesEqual(file, 'qcow2', raw, 'raw'))) throw new Error(`disk ${target} (${file}) does not hold what it must`);
     }
     await this.checkExtraBackups();
-    await this.crash.checkInvariants({ asItIs: true });
-  }
-
-  /** The last look: the guest boots, and everything holds. */
-  async checkBooted(): Promise<void> {
-    await this.check();
-    await this.crash.checkInvariants();
+    await this.crash.checkInvariants(wish);
   }
 
   private async checkExtraBackups(): Promise<void> {

@@ -1,6 +1,4 @@
-/**
- * Asks again for deletions that failed, with back-off. Several managers may run it.
- */
+/** Asks again for deletions that failed, with back-off. Several managers may run it. */
 import { Injectable } from '@nestjs/common';
 import { DataSource, In, LessThanOrEqual } from 'typeorm';
 import { Logger } from '../events/logger.js';

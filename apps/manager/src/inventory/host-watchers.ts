@@ -2,14 +2,14 @@
  * Gives every host one watcher among all managers, by a lease on the host's row. Owns which hosts this process watches; how
  * one host is watched is the watcher's.
  */
-import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { AgentsService } from '../agents/agents.service.js';
 import { MANAGER_CONFIG, type ManagerConfig } from '../config/manager-config.js';
 import { Logger } from '../events/logger.js';
 import { HostEntity } from '../persistence/entities/inventory.entities.js';
 import { Clock } from '../platform/clock.js';
-import { PeriodicTask } from '../platform/periodic-task.js';
+import { PeriodicService } from '../platform/periodic-service.js';
 import { HostWatcher } from './host-watcher.js';
 import { ObservationRecorder } from './observation-recorder.js';
 import { VmLocator } from './vm-locator.js';
@@ -17,10 +17,9 @@ import { VmLocator } from './vm-locator.js';
 const ROUND_MS = 1000;
 
 @Injectable()
-export class HostWatchers implements OnApplicationBootstrap, OnApplicationShutdown {
+export class HostWatchers extends PeriodicService {
   private readonly me: string;
   private readonly watchers = new Map<string, HostWatcher>();
-  private readonly task: PeriodicTask;
 
   constructor(
     private readonly dataSource: DataSource,
@@ -31,16 +30,12 @@ export class HostWatchers implements OnApplicationBootstrap, OnApplicationShutdo
     private readonly logger: Logger,
     @Inject(MANAGER_CONFIG) private readonly config: ManagerConfig,
   ) {
+    super('watch hosts', ROUND_MS, logger);
     this.me = clock.newId();
-    this.task = new PeriodicTask('watch hosts', ROUND_MS, () => this.round(), logger);
   }
 
-  onApplicationBootstrap(): void {
-    this.task.start();
-  }
-
-  async onApplicationShutdown(): Promise<void> {
-    await this.task.stop();
+  override async onApplicationShutdown(): Promise<void> {
+    await super.onApplicationShutdown();
     await Promise.all([...this.watchers.values()].map((watcher) => watcher.stop()));
     this.watchers.clear();
     await this.dataSource.manager.update(HostEntity, { watcher: this.me }, { watcher: null, watcherUntil: null });
