@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { ImageFormat, ObservedLayer } from '@holdfast/shared/chain/observed-domain.js';
 import { run } from '../testbed/command.js';
 import { imageTool } from './rig.js';
 
@@ -46,6 +47,13 @@ async function digest(path: string): Promise<string> {
     .digest('hex');
 }
 
+/** The chain of one disk; its error is thrown. */
+async function chainOf(path: string, format: ImageFormat, roots: readonly string[]): Promise<ObservedLayer[]> {
+  const [chain] = await images.chains([{ path, format }], roots);
+  if (chain === undefined || chain instanceof Error) throw chain ?? new Error('no answer');
+  return chain;
+}
+
 const code = (wanted: string) => expect.objectContaining({ code: wanted });
 
 describe('QemuImgTool with any file name', () => {
@@ -65,7 +73,7 @@ describe('QemuImgTool with any file name', () => {
       backingPath: base,
       backingFormat: 'qcow2',
     });
-    const chain = await images.chain(top, 'qcow2', [here]);
+    const chain = await chainOf(top, 'qcow2', [here]);
     expect(chain.map((layer) => [layer.path, layer.inode])).toEqual([
       [top, (await stat(top, { bigint: true })).ino],
       [base, (await stat(base, { bigint: true })).ino],
@@ -129,7 +137,7 @@ describe('QemuImgTool with any file name', () => {
     });
     expect(await images.equal({ path: source, format: 'qcow2' }, { path: b, format: 'qcow2' })).toBe(true);
     expect((await images.info(b, 'qcow2')).backingName).toBe('../a/vol.qcow2');
-    expect((await images.chain(b, 'qcow2', [here])).map((layer) => layer.inode)).toContain((await stat(a, { bigint: true })).ino);
+    expect((await chainOf(b, 'qcow2', [here])).map((layer) => layer.inode)).toContain((await stat(a, { bigint: true })).ino);
   });
 
   it('copies two layers onto one file, zeroed clusters included', async () => {
@@ -178,15 +186,26 @@ describe('QemuImgTool refuses', () => {
     await expect(images.info(join(pool, 'none'), 'qcow2')).rejects.toEqual(code('NOT_FOUND'));
     await images.create(join(here, 'outside'), MiB);
     await images.create(join(pool, 'a'), MiB, { name: join(here, 'outside'), format: 'qcow2' });
-    await expect(images.chain(join(pool, 'a'), 'qcow2', [pool])).rejects.toMatchObject({
+    await expect(chainOf(join(pool, 'a'), 'qcow2', [pool])).rejects.toMatchObject({
       code: 'PATH_OUTSIDE_POOLS',
       fields: { layer: join(here, 'outside') },
     });
     await symlink(join(here, 'outside'), join(pool, 'link'));
-    await expect(images.chain(join(pool, 'link'), 'qcow2', [pool])).rejects.toEqual(code('PATH_OUTSIDE_POOLS'));
-    expect(await images.chain(join(pool, 'a'), 'qcow2', [here])).toHaveLength(2);
+    await expect(chainOf(join(pool, 'link'), 'qcow2', [pool])).rejects.toEqual(code('PATH_OUTSIDE_POOLS'));
+    expect(await chainOf(join(pool, 'a'), 'qcow2', [here])).toHaveLength(2);
+    // A pool may be a link itself; what is written under its name is inside it.
+    await symlink(here, join(here, 'pool link'));
+    expect(await chainOf(join(here, 'pool link', 'outside'), 'qcow2', [join(here, 'pool link')])).toHaveLength(1);
+    // One disk's error takes nothing from the other, and a wrong expectation changes nothing.
+    const wishes = [
+      { path: join(pool, 'a'), format: 'qcow2' as const, expected: [join(here, 'outside'), join(here, 'nothing')] },
+      { path: join(pool, 'none'), format: 'qcow2' as const },
+    ];
+    const [readable, missing] = await images.chains(wishes, [here]);
+    expect(readable).toHaveLength(2);
+    expect(missing).toMatchObject({ code: 'BACKING_FILE_MISSING' });
     await rm(join(here, 'outside'));
-    await expect(images.chain(join(pool, 'a'), 'qcow2', [here])).rejects.toMatchObject({
+    await expect(chainOf(join(pool, 'a'), 'qcow2', [here])).rejects.toMatchObject({
       code: 'BACKING_FILE_MISSING',
       fields: { layer: join(here, 'outside') },
     });
@@ -198,10 +217,10 @@ describe('QemuImgTool refuses', () => {
     await images.create(path('base'), MiB);
     await images.create(path('top'), MiB, { name: path('base'), format: 'qcow2' });
     await images.repoint(path('base'), { name: path('top'), format: 'qcow2' });
-    await expect(images.chain(path('top'), 'qcow2', [here])).rejects.toEqual(code('CHAIN_UNEXPLAINED'));
+    await expect(chainOf(path('top'), 'qcow2', [here])).rejects.toEqual(code('CHAIN_UNEXPLAINED'));
     await images.create(path('net'), MiB);
     await images.repoint(path('net'), { name: 'nbd://localhost/x', format: 'raw' });
-    await expect(images.chain(path('net'), 'qcow2', [here])).rejects.toEqual(code('DISK_UNSUPPORTED'));
+    await expect(chainOf(path('net'), 'qcow2', [here])).rejects.toEqual(code('DISK_UNSUPPORTED'));
     // qemu-img no longer writes a header without the format: the extension's type is made unknown by hand.
     const bytes = await readFile(path('net'));
     const at = bytes.indexOf(Buffer.from([0xe2, 0x79, 0x2a, 0xca]));

@@ -6,7 +6,7 @@ import { dirname } from 'node:path';
 import type { ImageFormat, ObservedLayer } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { fileFacts, type FileFacts } from '../images/file-facts.js';
-import type { ImageTool } from '../images/image-tool.js';
+import type { ChainWish, ImageTool } from '../images/image-tool.js';
 import type { ToolRunner } from '../process/tool-runner.js';
 
 interface Entry {
@@ -17,6 +17,8 @@ interface Entry {
 
 /** Paths for one `find`; keeps its command line far below the kernel's limit. */
 const SHARE = 500;
+/** Chains whose headers are read at the same time. */
+const READ_AT_ONCE = 8;
 
 export class ChainCache {
   private entries = new Map<string, Entry>();
@@ -38,6 +40,7 @@ export class ChainCache {
     const { facts, silent } = await this.look([...new Set([...disks.map((disk) => disk.path), ...kept])]);
     const answers = new Map<string, readonly ObservedLayer[] | Error>();
     const next = new Map<string, Entry>();
+    const stale: ChainWish[] = [];
     for (const disk of disks) {
       const name = key(disk, roots);
       const entry = this.entries.get(name);
@@ -50,11 +53,21 @@ export class ChainCache {
       const fresh =
         entry !== undefined &&
         entry.layers.every((layer, index) => facts.has(layer.path) && stamp(facts.get(layer.path)) === entry.stamps[index]);
-      const layers = fresh ? entry.layers : await this.images.chain(disk.path, disk.format, roots).catch((error: Error) => error);
-      answers.set(disk.path, layers);
-      if (layers instanceof Error) continue;
-      // Stamps from before the headers were read: a change in between makes the next look read again.
-      next.set(name, { layers, stamps: layers.map((layer) => stamp(facts.get(layer.path))) });
+      if (fresh) {
+        answers.set(disk.path, entry.layers);
+        next.set(name, entry);
+      } else stale.push({ ...disk, expected: entry?.layers.map((layer) => layer.path) });
+    }
+    for (let start = 0; start < stale.length; start += READ_AT_ONCE) {
+      const share = stale.slice(start, start + READ_AT_ONCE);
+      const found = await this.images.chains(share, roots);
+      for (const [index, disk] of share.entries()) {
+        const layers = found[index] ?? [];
+        answers.set(disk.path, layers);
+        if (layers instanceof Error) continue;
+        // Stamps from before the headers were read: a change in between makes the next look read again.
+        next.set(key(disk, roots), { layers, stamps: layers.map((layer) => stamp(facts.get(layer.path))) });
+      }
     }
     this.entries = next;
     return answers;

@@ -31,10 +31,10 @@ function rig() {
   for (const path of ['/a/top', '/a/base', '/b/top']) files.changed.set(path, 1);
   const read: string[] = [];
   const layer = (path: string) => ({ path, format: 'qcow2' as const, inode: 7n, virtualSizeBytes: 1n, allocatedBytes: 1n });
-  const images: Pick<ImageTool, 'chain'> = {
-    async chain(path) {
-      read.push(path);
-      return path === '/a/top' ? [layer('/a/top'), layer('/a/base')] : [layer(path)];
+  const images: Pick<ImageTool, 'chains'> = {
+    async chains(disks) {
+      read.push(...disks.map(({ path }) => path));
+      return disks.map(({ path }) => (path === '/a/top' ? [layer('/a/top'), layer('/a/base')] : [layer(path)]));
     },
   };
   const cache = new ChainCache(files, images as ImageTool);

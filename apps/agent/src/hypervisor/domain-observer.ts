@@ -6,8 +6,8 @@ import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ImageFormat, ObservedDisk, ObservedDomain, ObservedLayer } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
-import { isInside, realPaths } from '../images/file-facts.js';
-import type { ImageTool } from '../images/image-tool.js';
+import { isInsideRoots, realPaths } from '../images/file-facts.js';
+import type { ChainWish, ImageTool } from '../images/image-tool.js';
 import type { ToolRunner } from '../process/tool-runner.js';
 import { ChainCache, storageHangs } from './chain-cache.js';
 import type { DiskFacts, DomainFacts } from './domain-facts.js';
@@ -37,6 +37,8 @@ export interface ObserverPorts {
 }
 
 type Layers = readonly ObservedLayer[];
+/** A layer as QEMU has it open. */
+type OpenLayer = Omit<ObservedLayer, 'inode'>;
 
 export class DomainObserver {
   private readonly cache: ChainCache;
@@ -88,39 +90,55 @@ export class DomainObserver {
     if (known === undefined) return process !== undefined && (await this.isLost(process)) ? unknownOrphan(process) : undefined;
     if (process === undefined && movedAway(known.state)) return undefined;
     const standings = compareDisks(known);
-    const disks = await Promise.all(
-      standings.filter(isAttached).map(async (standing) => {
-        const layers = isReadable(standing.disk) ? await this.layersOf(known, standing).catch(refusable) : [];
-        return observedDisk(known, standing, layers);
-      }),
-    );
+    const attached = standings.filter(isAttached);
+    const layers = await this.layersOf(known, attached);
+    const disks = attached.map((standing, index) => observedDisk(known, standing, layers[index] ?? []));
     return assemble(known, standings, disks, process);
   }
 
-  /** By the headers, from the file that is really in use; of a running disk the result must be what QEMU has open. */
-  private async layersOf(known: Known, { disk, qemu }: DiskStanding): Promise<Layers> {
-    const roots = this.ports.allowedRoots();
-    if (known.qemu === undefined) return this.ports.images.chain(disk.path ?? '', disk.format as ImageFormat, roots);
-    const open = openLayers(known.current, disk, qemu);
-    const [top] = open;
-    if (top === undefined) return [];
-    const [layers, { facts }] = await Promise.all([
-      this.ports.images.chain(top.path, top.format, roots),
-      this.cache.look(open.map((layer) => layer.path)),
-    ]);
-    const agrees =
-      layers.length === open.length &&
-      layers.every((layer, index) => {
-        const path = open[index]?.path ?? '';
-        return layer.path === path || facts.get(path)?.inode === layer.inode;
-      });
-    if (agrees) return layers;
-    throw new HoldfastError(
-      'CHAIN_UNEXPLAINED',
-      `Disk ${disk.target} of VM ${known.current.name}: QEMU has ${open.map((layer) => layer.path).join(' → ')} open, but the image headers say ` +
-        `${layers.map((layer) => layer.path).join(' → ')}. Keep the VM running and write the missing backing names (qemu-img rebase -u) or ask for help before it is shut down.`,
-      { vmId: known.current.uuid, target: disk.target, path: top.path },
+  /**
+   * Of each disk by the headers, from the file that is really in use; of a running disk the result must be what QEMU has
+   * open. What a disk is refused for stands in its place; none for a disk that cannot be read.
+   */
+  private async layersOf(known: Known, standings: readonly DiskStanding[]): Promise<(Layers | Error)[]> {
+    const answers: (Layers | Error)[] = standings.map(() => []);
+    const asked: { index: number; wish: ChainWish; open: readonly OpenLayer[] | undefined }[] = [];
+    for (const [index, { disk, qemu }] of standings.entries()) {
+      if (!isReadable(disk)) continue;
+      if (known.qemu === undefined) {
+        asked.push({ index, wish: sourceOf(disk), open: undefined });
+        continue;
+      }
+      try {
+        const open = openLayers(known.current, disk, qemu);
+        const [top, ...below] = open;
+        if (top === undefined) continue;
+        asked.push({ index, wish: { ...top, expected: below.map((layer) => layer.path) }, open });
+      } catch (thrown) {
+        answers[index] = refusable(thrown);
+      }
+    }
+    const chains = await this.ports.images.chains(
+      asked.map(({ wish }) => wish),
+      this.ports.allowedRoots(),
     );
+    for (const [at, { index, open }] of asked.entries()) {
+      const layers = chains[at] ?? [];
+      const standing = standings[index];
+      if (layers instanceof Error) answers[index] = refusable(layers);
+      else if (open === undefined || standing === undefined || (await this.areSame(layers, open))) answers[index] = layers;
+      else answers[index] = unexplained(known.current, standing.disk, layers, open);
+    }
+    return answers;
+  }
+
+  /** The chain by its headers is what QEMU has open, under the same names or others. */
+  private async areSame(layers: Layers, open: readonly OpenLayer[]): Promise<boolean> {
+    if (layers.length !== open.length) return false;
+    const others = open.filter((layer, index) => layer.path !== layers[index]?.path);
+    if (others.length === 0) return true;
+    const { facts } = await this.cache.look(others.map((layer) => layer.path));
+    return open.every(({ path }, index) => layers[index]?.path === path || facts.get(path)?.inode === layers[index]?.inode);
   }
 
   /** Layers of all running disks from QEMU's answers, their inodes and places in two calls for all of them. */
@@ -130,7 +148,7 @@ export class DomainObserver {
     const paths = [...new Set(disks.flatMap((disk) => disk.layers.flatMap((layer) => layer.path ?? [])))];
     const { facts, silent } = await this.cache.look(paths);
     const answering = paths.filter((path) => !silent.has(dirname(path)));
-    const roots = await realPaths(this.ports.tools, this.ports.allowedRoots());
+    const roots = this.ports.allowedRoots();
     const real = new Map<string, string>();
     for (let start = 0; start < answering.length; start += 500) {
       const share = answering.slice(start, start + 500);
@@ -140,12 +158,13 @@ export class DomainObserver {
       for (const { disk, qemu } of compareDisks(one)) {
         if (qemu === undefined || !isReadable(disk)) continue;
         try {
-          const layers = openLayers(one.current, disk, qemu).map((layer): ObservedLayer => {
+          const layers: ObservedLayer[] = [];
+          for (const layer of openLayers(one.current, disk, qemu)) {
             const place = real.get(layer.path);
             if (place === undefined) throw storageHangs(layer.path);
-            if (!roots.some((root) => isInside(place, root))) throw outside(one.current, disk, layer.path);
-            return { ...layer, inode: facts.get(layer.path)?.inode ?? 0n };
-          });
+            if (!(await isInsideRoots(this.ports.tools, place, roots))) throw outside(one.current, disk, layer.path);
+            layers.push({ ...layer, inode: facts.get(layer.path)?.inode ?? 0n });
+          }
           result.set(qemu, layers);
         } catch (thrown) {
           result.set(qemu, HoldfastError.from(thrown));
@@ -190,7 +209,7 @@ function sourceOf(disk: DiskFacts): { path: string; format: ImageFormat } {
 }
 
 /** What QEMU has open, as layers; refuses what is no plain qcow2 or raw file. */
-function openLayers(domain: DomainFacts, disk: DiskFacts, qemu: QemuDisk | undefined): Omit<ObservedLayer, 'inode'>[] {
+function openLayers(domain: DomainFacts, disk: DiskFacts, qemu: QemuDisk | undefined): OpenLayer[] {
   return (qemu?.layers ?? []).map(({ path, format, virtualSizeBytes, allocatedBytes }) => {
     const where = `Disk ${disk.target} of VM ${domain.name} (${disk.path})`;
     const fields = { vmId: domain.uuid, target: disk.target, path: path ?? '' };
@@ -254,6 +273,15 @@ function lineBreak(domain: DomainFacts, disk: DiskFacts, path: string): Holdfast
     'DISK_UNSUPPORTED',
     `Disk ${disk.target} of VM ${domain.name} has a line break or tab in its file name ${JSON.stringify(path)}, which libvirt loses. Rename the file.`,
     { vmId: domain.uuid, target: disk.target, path },
+  );
+}
+
+function unexplained(domain: DomainFacts, disk: DiskFacts, layers: Layers, open: readonly OpenLayer[]): HoldfastError {
+  return new HoldfastError(
+    'CHAIN_UNEXPLAINED',
+    `Disk ${disk.target} of VM ${domain.name}: QEMU has ${open.map((layer) => layer.path).join(' → ')} open, but the image headers say ` +
+      `${layers.map((layer) => layer.path).join(' → ')}. Keep the VM running and write the missing backing names (qemu-img rebase -u) or ask for help before it is shut down.`,
+    { vmId: domain.uuid, target: disk.target, path: open[0]?.path ?? '' },
   );
 }
 

@@ -52,7 +52,20 @@ export class DomainReader {
 
   /** Definition and state of a domain; undefined when libvirt does not know it. */
   async definition(uuid: string): Promise<Definition | undefined> {
-    const answers = await this.virsh.batch([...LISTS, ...questions(uuid)]);
+    return this.describe(uuid, await this.virsh.batch([...LISTS, ...questions(uuid)]));
+  }
+
+  /** A domain with everything that is known of it. Undefined when libvirt does not know it. */
+  async known(uuid: string): Promise<Known | undefined> {
+    const answers = await this.virsh.batch([...LISTS, ...questions(uuid), queryBlock(uuid)]);
+    const definition = await this.describe(uuid, answers);
+    if (definition === undefined) return undefined;
+    // Without an answer here the domain is off, or QEMU is asked by itself for the reason.
+    const running = definition.current.id !== undefined;
+    return { ...definition, qemu: running ? await this.openDisks(uuid, answers.at(-1) ?? '') : undefined };
+  }
+
+  private async describe(uuid: string, answers: readonly string[]): Promise<Definition | undefined> {
     const lists = readLists(answers);
     if (!lists.all.includes(uuid)) return undefined;
     const definition = read(answers.slice(LISTS.length), lists.persistent.has(uuid));
@@ -73,24 +86,19 @@ export class DomainReader {
     });
   }
 
-  /** What QEMU has open for a running domain. */
-  async qemuDisks(uuid: string): Promise<QemuDisk[]> {
-    return readQemuDisks(await qmpThroughLibvirt(this.virsh, uuid).execute<QueryBlock>('query-block'));
-  }
-
-  /** A domain with everything that is known of it. Undefined when libvirt does not know it. */
-  async known(uuid: string): Promise<Known | undefined> {
-    const definition = await this.definition(uuid);
-    if (definition === undefined) return undefined;
-    return { ...definition, qemu: definition.current.id === undefined ? undefined : await this.qemuDisks(uuid) };
+  /** What QEMU has open for a running domain, by its answer to queryBlock; asked again when there is none. */
+  private async openDisks(uuid: string, answer: string): Promise<QemuDisk[]> {
+    const asked = answer === '' ? await qmpThroughLibvirt(this.virsh, uuid).execute<QueryBlock>('query-block') : undefined;
+    return readQemuDisks(asked ?? resultOf<QueryBlock>('query-block', answer));
   }
 
   /**
-   * As `known`, for many domains in a few processes. A domain that cannot be read has an error in its place; one that went
+   * As `known`, for all domains but `except`, in a few processes. A domain that cannot be read has an error in its place; one that went
    * away meanwhile has no entry.
    */
-  async knownAll(): Promise<Map<string, Known | { uuid: string; definition?: Definition; error: HoldfastError }>> {
-    const { all, persistent, plain } = await this.list();
+  async knownAll(except?: string): Promise<Map<string, Known | { uuid: string; definition?: Definition; error: HoldfastError }>> {
+    const { all: listed, persistent, plain } = await this.list();
+    const all = listed.filter((uuid) => uuid !== except);
     const snapshots = await this.snapshots.readAll(all.filter((uuid) => !plain.has(uuid)));
     const result = new Map<string, Known | { uuid: string; definition?: Definition; error: HoldfastError }>();
     const running: [string, Definition][] = [];
@@ -119,18 +127,14 @@ export class DomainReader {
 
   /** One process for all; when one QEMU holds it up, each is asked by itself, so that only that one is missing. */
   private async queryBlocks(share: readonly [string, Definition][]): Promise<[string, Definition, QemuDisk[] | HoldfastError][]> {
-    const answers = await this.virsh
-      .batch(share.map(([uuid]) => `qemu-monitor-command --domain ${uuid} --cmd '${QUERY_BLOCK}'`))
-      .catch((thrown: unknown) => {
-        if (HoldfastError.from(thrown).code !== 'TIMED_OUT') throw thrown;
-        return share.map(() => '');
-      });
+    const answers = await this.virsh.batch(share.map(([uuid]) => queryBlock(uuid))).catch((thrown: unknown) => {
+      if (HoldfastError.from(thrown).code !== 'TIMED_OUT') throw thrown;
+      return share.map(() => '');
+    });
     return Promise.all(
       share.map(async ([uuid, definition], index): Promise<[string, Definition, QemuDisk[] | HoldfastError]> => {
-        const answer = answers[index] ?? '';
         try {
-          const disks = answer === '' ? await this.qemuDisks(uuid) : readQemuDisks(resultOf<QueryBlock>('query-block', answer));
-          return [uuid, definition, disks];
+          return [uuid, definition, await this.openDisks(uuid, answers[index] ?? '')];
         } catch (thrown) {
           return [uuid, definition, HoldfastError.from(thrown)];
         }
@@ -141,6 +145,10 @@ export class DomainReader {
 
 function questions(uuid: string): string[] {
   return [`domstats --raw --state --nowait --domain ${uuid}`, `dumpxml --domain ${uuid}`, `dumpxml --inactive --domain ${uuid}`];
+}
+
+function queryBlock(uuid: string): string {
+  return `qemu-monitor-command --domain ${uuid} --cmd '${QUERY_BLOCK}'`;
 }
 
 function read(answers: readonly string[], persistent: boolean): Omit<Definition, 'snapshots'> | undefined {

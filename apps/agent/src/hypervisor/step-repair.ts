@@ -130,7 +130,8 @@ export class StepRepair {
   /** The layers between the file that the definition names and the one in use, by the headers. None when they are not related. */
   private async leftBehind(definedPath: string | undefined, wanted: string): Promise<{ path: string; format: ImageFormat }[]> {
     if (definedPath === undefined) return [];
-    const chain = await this.ports.images.chain(definedPath, 'qcow2', ['/']).catch(() => []);
+    const [chain] = await this.ports.images.chains([{ path: definedPath, format: 'qcow2' }], ['/']);
+    if (chain === undefined || chain instanceof Error) return [];
     const depth = chain.findIndex((layer) => layer.path === wanted);
     return depth === -1 ? [] : chain.slice(0, depth).map(({ path, format }) => ({ path, format }));
   }

@@ -76,8 +76,7 @@ export class VirshHypervisor implements Hypervisor {
   }
 
   async pathsInUseByOthers(uuid: string): Promise<ReadonlySet<string>> {
-    const own = checked(uuid);
-    const others = [...(await this.reader.knownAll())].filter(([other]) => other !== own).map(([, known]) => known);
+    const others = [...(await this.reader.knownAll(checked(uuid))).values()];
     const domains = others.map((known) => {
       if (!('error' in known)) return known;
       throw known.error;

@@ -17,6 +17,8 @@ export interface FileFacts {
 }
 
 const DEADLINE_MS = 20_000;
+/** Resolving a root that may be a link. */
+const ROOT_MS = 5_000;
 
 /** Facts of those paths that exist (symbolic links followed), in one call. A path that is absent has no entry. */
 export async function fileFacts(tools: ToolRunner, paths: readonly string[]): Promise<Map<string, FileFacts>> {
@@ -52,8 +54,20 @@ export async function realPaths(tools: ToolRunner, paths: readonly string[]): Pr
   return resolved;
 }
 
-/** True when `path` is `root` or below it. Both must be resolved already. */
-export function isInside(path: string, root: string): boolean {
+/**
+ * True when a resolved path is one of the roots or below one. A root may be a link itself: roots are resolved only when the
+ * path is in none as they are written, each by itself, so that a root that hangs holds up only what is not elsewhere.
+ */
+export async function isInsideRoots(tools: ToolRunner, real: string, roots: readonly string[]): Promise<boolean> {
+  if (roots.some((root) => isInside(real, root))) return true;
+  const inside = roots.map(async (root) => {
+    const resolved = await tools.run('realpath', ['-z', '-m', '--', root], { deadlineMs: ROOT_MS }).catch(() => undefined);
+    return resolved?.exitCode === 0 && isInside(real, resolved.stdout.slice(0, -1));
+  });
+  return (await Promise.all(inside)).includes(true);
+}
+
+function isInside(path: string, root: string): boolean {
   return path === root || path.startsWith(root.endsWith('/') ? root : `${root}/`);
 }
 

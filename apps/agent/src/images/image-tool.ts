@@ -5,6 +5,7 @@
  * TIMED_OUT, and STORAGE_FULL / PRIMARY_FULL are not decided here: the caller looks at free space after a failure.
  */
 import type { ImageFormat, ObservedLayer } from '@holdfast/shared/chain/observed-domain.js';
+import type { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 
 export interface ImageInfo {
   readonly path: string;
@@ -17,6 +18,13 @@ export interface ImageInfo {
   readonly backingPath: string | undefined;
   /** As written in the header; undefined: not written, which Holdfast refuses (no probing). */
   readonly backingFormat: ImageFormat | undefined;
+}
+
+export interface ChainWish {
+  readonly path: string;
+  readonly format: ImageFormat;
+  /** Layers that are expected under it. Only a hint, which saves processes: what counts is what the headers say. */
+  readonly expected?: readonly string[];
 }
 
 export interface LongCall {
@@ -38,10 +46,11 @@ export interface ImageTool {
   /** Header only, without locks (-U): never evidence of wholeness. NOT_FOUND when the file is missing. */
   info(path: string, format: ImageFormat): Promise<ImageInfo>;
   /**
-   * The chain from `path` down, each with inode and sizes; each backing format must be in the header.
-   * BACKING_FILE_MISSING, PATH_OUTSIDE_POOLS (fields: path, layer) name the layer.
+   * The chain of each disk from its path down, each layer with inode and sizes, in the given order; each backing format must
+   * be in the header. A chain that cannot be read has its error in its place: BACKING_FILE_MISSING, PATH_OUTSIDE_POOLS
+   * (fields: path, layer) name the layer.
    */
-  chain(path: string, format: ImageFormat, allowedRoots: readonly string[]): Promise<ObservedLayer[]>;
+  chains(disks: readonly ChainWish[], allowedRoots: readonly string[]): Promise<(ObservedLayer[] | HoldfastError)[]>;
   /**
    * Where files really are: device and inode as one text (equal for two names of one file), and the name without symbolic
    * links. One call for all; a path that does not exist has no entry.

@@ -7,10 +7,11 @@ import type { ImageFormat, ObservedLayer } from '@holdfast/shared/chain/observed
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Log } from '../logging/log.js';
 import type { ToolCall, ToolRunner } from '../process/tool-runner.js';
-import { demandAbsolute, fileFacts, isInside, realPaths, type FileFacts } from './file-facts.js';
+import { demandAbsolute, fileFacts, isInsideRoots, realPaths, type FileFacts } from './file-facts.js';
+import { FileLook } from './file-look.js';
 import { parseImageInfo, parseProgress } from './image-info.js';
 import { isLockedFor, type LockProbe } from './image-locks.js';
-import type { CopyWish, ImageInfo, ImageTool, LongCall } from './image-tool.js';
+import type { ChainWish, CopyWish, ImageInfo, ImageTool, LongCall } from './image-tool.js';
 
 const QUICK_MS = 30_000;
 /** Hang guard of a copy. The operation's own timeout comes in as a signal and is what ends long work. */
@@ -42,15 +43,22 @@ export class QemuImgTool implements ImageTool {
     throw toolFailed(args, answer);
   }
 
-  async chain(path: string, format: ImageFormat, allowedRoots: readonly string[]): Promise<ObservedLayer[]> {
-    // Asked while the first layer is looked at: a chain is looked at often, and each question is a child.
-    const roots = realPaths(this.tools, allowedRoots);
+  async chains(disks: readonly ChainWish[], allowedRoots: readonly string[]): Promise<(ObservedLayer[] | HoldfastError)[]> {
+    const look = new FileLook(
+      this.tools,
+      disks.flatMap(({ path, expected = [] }) => [path, ...expected]),
+    );
+    return Promise.all(disks.map((disk) => this.chain(disk, look, allowedRoots).catch((thrown) => HoldfastError.from(thrown))));
+  }
+
+  private async chain(disk: ChainWish, look: FileLook, allowedRoots: readonly string[]): Promise<ObservedLayer[]> {
+    const { path } = disk;
     const layers: ObservedLayer[] = [];
     const seen = new Set<string>();
-    let next: { path: string; format: ImageFormat } | undefined = { path, format };
+    let next: { path: string; format: ImageFormat } | undefined = disk;
     while (next !== undefined) {
       const layer: string = next.path;
-      const facts = await this.layerFacts(path, layer, roots);
+      const facts = await this.layerFacts(path, layer, look, allowedRoots);
       if (seen.has(facts.identity) || layers.length >= MAX_LAYERS) {
         throw new HoldfastError('CHAIN_UNEXPLAINED', `The backing chain of ${path} comes back to ${layer}.`, { path, layer });
       }
@@ -173,10 +181,9 @@ export class QemuImgTool implements ImageTool {
     ]);
   }
 
-  private async layerFacts(path: string, layer: string, allowed: Promise<readonly string[]>): Promise<FileFacts> {
+  private async layerFacts(path: string, layer: string, look: FileLook, allowedRoots: readonly string[]): Promise<FileFacts> {
     const fields = { path, layer };
-    const [found, [real], roots] = await Promise.all([fileFacts(this.tools, [layer]), realPaths(this.tools, [layer]), allowed]);
-    const facts = found.get(layer);
+    const { facts, realPath } = await look.at(layer);
     if (facts === undefined) {
       throw new HoldfastError(
         'BACKING_FILE_MISSING',
@@ -184,7 +191,7 @@ export class QemuImgTool implements ImageTool {
         fields,
       );
     }
-    if (real === undefined || !roots.some((root) => isInside(real, root))) {
+    if (!(await isInsideRoots(this.tools, realPath, allowedRoots))) {
       throw new HoldfastError(
         'PATH_OUTSIDE_POOLS',
         `${layer}, a layer of ${path}, is outside the agent's primary pools. Add its folder to the agent's pools or move the file.`,

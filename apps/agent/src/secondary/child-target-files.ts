@@ -5,17 +5,18 @@
 import { basename, dirname } from 'node:path';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { ToolCall, ToolResult, ToolRunner } from '../process/tool-runner.js';
-import { isInside, type KnownRoots } from './known-roots.js';
+import { isInsideRoots } from '../images/file-facts.js';
+import type { KnownRoots } from './known-roots.js';
 import type { FileFacts, TargetFiles, TreeEntry } from './target-files.js';
 
 /** Metadata calls; a storage that does not answer them in this time hangs. */
 const SHORT_MS = 30_000;
-/** Resolving a root that may be a link. */
-const LINK_MS = 5_000;
 /** fsync and copies: as long as the slowest disk that works needs. */
 const FLUSH_MS = 600_000;
 const DIGEST_MS = 12 * 3_600_000;
 const TEXT_LIMIT_BYTES = 1024 * 1024;
+/** What `find` prints of an entry, as `treeEntry` reads it. */
+const RECORD = '%y\\t%s\\t%b\\t%i\\t%P\\0';
 
 export class ChildTargetFiles implements TargetFiles {
   constructor(
@@ -44,14 +45,13 @@ export class ChildTargetFiles implements TargetFiles {
   async tree(path: string, options: { named?: string; signal?: AbortSignal } = {}): Promise<TreeEntry[] | undefined> {
     await this.check(path);
     const named = options.named === undefined ? [] : ['-name', options.named];
-    const args = ['-H', path, '-mindepth', '1', ...named, '-printf', '%y\\t%s\\t%b\\t%i\\t%P\\0'];
+    const args = ['-H', path, '-mindepth', '1', ...named, '-printf', RECORD];
     const result = await this.run('find', args, { deadlineMs: FLUSH_MS, ...(options.signal && { signal: options.signal }) });
     if (result.exitCode !== 0) {
       if (await this.isAbsent(path)) return undefined;
       throw failed('find', path, result);
     }
-    const records = result.stdout.split('\0').slice(0, -1);
-    return records.map(treeEntry).sort((a, b) => (a.path < b.path ? -1 : 1));
+    return records(result.stdout).sort((a, b) => (a.path < b.path ? -1 : 1));
   }
 
   async readText(path: string): Promise<string | undefined> {
@@ -98,7 +98,7 @@ export class ChildTargetFiles implements TargetFiles {
 
   async rename(from: string, to: string): Promise<void> {
     await this.check(from, to);
-    const [source, target] = await Promise.all([this.facts(from), this.facts(to)]);
+    const [source, target] = await this.pair(from, to);
     if (source === undefined && target !== undefined) return;
     if (source === undefined)
       throw new HoldfastError('NOT_FOUND', `The file ${from} does not exist, so it cannot become ${to}.`, { path: from });
@@ -107,7 +107,7 @@ export class ChildTargetFiles implements TargetFiles {
     await this.demandOneFileSystem(from, to);
     // -n is a rename that replaces nothing (RENAME_NOREPLACE), and silent when it did nothing: so look.
     await this.must('mv', ['-n', '-T', '--', from, to]);
-    const [left, made] = await Promise.all([this.facts(from), this.facts(to)]);
+    const [left, made] = await this.pair(from, to);
     if (left !== undefined || made === undefined || made.inode !== source.inode) {
       throw new HoldfastError(
         'WRONG_STATE',
@@ -119,7 +119,7 @@ export class ChildTargetFiles implements TargetFiles {
 
   async replace(from: string, to: string): Promise<void> {
     await this.check(from, to);
-    const [source, target] = await Promise.all([this.facts(from), this.facts(to)]);
+    const [source, target] = await this.pair(from, to);
     if (target?.kind !== 'file') {
       throw new HoldfastError('NOT_FOUND', `There is no file ${to} that ${from} could replace.`, { path: to });
     }
@@ -127,7 +127,7 @@ export class ChildTargetFiles implements TargetFiles {
     if (source.kind !== 'file') throw new HoldfastError('WRONG_STATE', `${from} is not a file.`, { path: from });
     await this.demandOneFileSystem(from, to);
     await this.must('mv', ['-f', '-T', '--', from, to]);
-    const [left, made] = await Promise.all([this.facts(from), this.facts(to)]);
+    const [left, made] = await this.pair(from, to);
     if (left !== undefined || made?.inode !== source.inode) {
       throw new HoldfastError('WRONG_STATE', `${from} did not take the place of ${to}.`, { path: to });
     }
@@ -165,6 +165,7 @@ export class ChildTargetFiles implements TargetFiles {
 
   /** mv copies between file systems, and a copy is not atomic. */
   private async demandOneFileSystem(from: string, to: string): Promise<void> {
+    if (dirname(from) === dirname(to)) return;
     const devices = (await this.must('stat', ['-L', '-c', '%d', '--', dirname(from), dirname(to)])).trim().split('\n');
     if (devices[0] === devices[1]) return;
     throw new HoldfastError(
@@ -172,6 +173,26 @@ export class ChildTargetFiles implements TargetFiles {
       `${from} and ${to} are on different file systems; a rename is possible inside one only.`,
       { path: from },
     );
+  }
+
+  /** Two names that a rename is about; each undefined when its folder can be read and does not have it. */
+  private async pair(from: string, to: string): Promise<[TreeEntry | undefined, TreeEntry | undefined]> {
+    if (dirname(from) === dirname(to)) {
+      const found = await this.inFolder(dirname(from), [basename(from), basename(to)]);
+      return [found.get(basename(from)), found.get(basename(to))];
+    }
+    const [source, target] = await Promise.all([from, to].map((path) => this.inFolder(dirname(path), [basename(path)])));
+    return [source?.get(basename(from)), target?.get(basename(to))];
+  }
+
+  /** What the folder has under these names, in one call; nothing when there is no such folder. */
+  private async inFolder(folder: string, names: readonly string[]): Promise<ReadonlyMap<string, TreeEntry>> {
+    const wanted = names.flatMap((name, index) => [...(index === 0 ? [] : ['-o']), '-name', literal(name)]);
+    const args = ['-H', folder, '-mindepth', '1', '-maxdepth', '1', '(', ...wanted, ')', '-printf', RECORD];
+    const result = await this.run('find', args);
+    if (result.exitCode === 0) return new Map(records(result.stdout).map((entry) => [entry.path, entry]));
+    if (await this.isAbsent(folder)) return new Map();
+    throw failed('find', folder, result);
   }
 
   private async facts(path: string): Promise<FileFacts | undefined> {
@@ -223,22 +244,13 @@ export class ChildTargetFiles implements TargetFiles {
     const roots = this.roots.all();
     for (const [index, path] of paths.entries()) {
       const real = resolved[index] ?? '';
-      if (roots.some((root) => isInside(real, root)) || (await this.isInsideLinkedRoot(real, roots))) continue;
+      if (await isInsideRoots(this.tools, real, roots)) continue;
       throw new HoldfastError(
         'PATH_OUTSIDE_POOLS',
         `The path ${path} (really ${real}) is outside of the directories that this agent may touch: ${roots.join(', ') || 'none'}.`,
         { path, resolved: real },
       );
     }
-  }
-
-  /** Roots that are links themselves. Asked one by one and last, so that a root that hangs holds up only what is not elsewhere. */
-  private async isInsideLinkedRoot(real: string, roots: readonly string[]): Promise<boolean> {
-    const inside = roots.map(async (root) => {
-      const result = await this.run('realpath', ['-m', '-z', '--', root], { deadlineMs: LINK_MS }).catch(() => undefined);
-      return result?.exitCode === 0 && isInside(real, result.stdout.slice(0, -1));
-    });
-    return (await Promise.all(inside)).includes(true);
   }
 
   private run(tool: string, args: readonly string[], call: Partial<ToolCall> = {}): Promise<ToolResult> {
@@ -264,6 +276,15 @@ export class ChildTargetFiles implements TargetFiles {
       );
     }
   }
+}
+
+/** A file name as a pattern of `find -name` that fits it alone. */
+function literal(name: string): string {
+  return name.replace(/[\\*?[]/g, '\\$&');
+}
+
+function records(stdout: string): TreeEntry[] {
+  return stdout.split('\0').slice(0, -1).map(treeEntry);
 }
 
 function treeEntry(record: string): TreeEntry {

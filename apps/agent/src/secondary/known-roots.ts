@@ -19,8 +19,3 @@ export class KnownRoots {
     return [...this.pools, ...this.acquired];
   }
 }
-
-/** True when `path` is `root` or below it. Both resolved and absolute. Pure. */
-export function isInside(path: string, root: string): boolean {
-  return path === root || path.startsWith(root.endsWith('/') ? root : `${root}/`);
-}
