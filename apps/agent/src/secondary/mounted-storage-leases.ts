@@ -11,6 +11,7 @@ import { IDENTITY_FILE, PARTIAL_SUFFIX } from '@holdfast/shared/manifest/paths.j
 import type { Clock } from '../clock/clock.js';
 import type { Log } from '../logging/log.js';
 import { makeStateDirectory, syncDirectory, writeDurably } from '../operations/durable-file.js';
+import { askedAtOnce } from '../process/asked-at-once.js';
 import type { KnownRoots } from './known-roots.js';
 import type { Mounter } from './mounter.js';
 import type { OpenStorage, StorageLeases } from './storage-leases.js';
@@ -73,8 +74,10 @@ export class MountedStorageLeases implements StorageLeases {
       await this.record({ storage, operations: [...new Set([...held, operationId])] });
       try {
         const root = await this.open(storage);
-        await this.proveIdentity(storage, root);
-        if (access === 'write') await this.proveWritable(storage, root);
+        await askedAtOnce([
+          this.proveIdentity(storage, root),
+          ...(access === 'write' ? [this.proveRoom(storage, root), this.proveWritable(storage, root)] : []),
+        ]);
         return { root };
       } catch (error) {
         // An operation that held it before goes on holding it.
@@ -157,7 +160,7 @@ export class MountedStorageLeases implements StorageLeases {
     );
   }
 
-  private async proveWritable(storage: StorageSpec, root: string): Promise<void> {
+  private async proveRoom(storage: StorageSpec, root: string): Promise<void> {
     const { freeBytes } = await this.options.files.space(root);
     if (freeBytes < FULL_BELOW_BYTES) {
       throw new HoldfastError('STORAGE_FULL', `Storage "${storage.name}" at ${root} has ${freeBytes} bytes left; make room.`, {
@@ -165,6 +168,9 @@ export class MountedStorageLeases implements StorageLeases {
         path: root,
       });
     }
+  }
+
+  private async proveWritable(storage: StorageSpec, root: string): Promise<void> {
     if (await this.options.files.isWritable(root)) return;
     throw new HoldfastError(
       'STORAGE_READ_ONLY',

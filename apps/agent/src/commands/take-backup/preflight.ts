@@ -5,6 +5,7 @@
 import type { ImageFormat, ObservedDisk, ObservedDomain, ObservedLayer } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { formatBytes } from '@holdfast/shared/units/bytes.js';
+import { askedAtOnce } from '../../process/asked-at-once.js';
 import { layersNeeded, snapshotLost } from '../merge/observe-tree.js';
 import type { CommandPorts } from '../ports.js';
 import type { TakeBackupRequest, TakeBackupVolume } from '../requests.js';
@@ -54,10 +55,12 @@ export async function preflight(
   checkDisks(request, domain);
   const volumes = request.volumes.map((volume) => planVolume(request, volume, domain));
   await checkLayers(ports, request, domain, volumes);
-  await checkPaths(ports, request, volumes, usedByOthers);
-  await checkPrimarySpace(ports, request);
-  const nvram = await lookAtNvram(ports, domain);
-  const freeze = await decideFreeze(ports, { what: 'backup', quiesce: request.quiesce }, domain);
+  const [, , nvram, freeze] = await askedAtOnce([
+    checkPaths(ports, request, volumes, usedByOthers),
+    checkPrimarySpace(ports, request),
+    lookAtNvram(ports, domain),
+    decideFreeze(ports, { what: 'backup', quiesce: request.quiesce }, domain),
+  ]);
   const warnings = [...nvram.warnings, ...freeze.warnings];
   return { volumes, running: domain.state !== 'shut-off', nvramPath: nvram.path, freeze: freeze.freeze, warnings };
 }
@@ -165,8 +168,9 @@ async function checkPaths(
   volumes: readonly PlannedVolume[],
   usedByOthers: ReadonlySet<string>,
 ): Promise<void> {
+  const taken = await askedAtOnce(request.volumes.map(({ newDeltaPath }) => ports.files.stat(newDeltaPath)));
   for (const [index, volume] of request.volumes.entries()) {
-    if ((await ports.files.stat(volume.newDeltaPath)) !== undefined) {
+    if (taken[index] !== undefined) {
       throw new HoldfastError('PLAN_OUTDATED', `The new delta ${volume.newDeltaPath} exists already.`, {
         path: volume.newDeltaPath,
         target: volume.target,

@@ -12,6 +12,7 @@ import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { MANIFEST_FILE, backupFolder } from '@holdfast/shared/manifest/paths.js';
 import type { Command, Outcome, StepContext } from '../../operations/command.js';
+import { askedAtOnce } from '../../process/asked-at-once.js';
 import type { CommandPorts } from '../ports.js';
 import type { ChainChanges, TakeBackupRequest, TakeBackupResult, TakeBackupVolume } from '../requests.js';
 import { mergeOrPostpone } from '../merge/merge-or-postpone.js';
@@ -117,8 +118,11 @@ async function copyAndPublish(
   const { root } = await ports.storages.acquire(request.storage, request.header.operationId, 'write');
   const folder = join(root, backupFolder(request.header.vmUuid, request.backupId));
   await context.step('prepare', '', { folder }, async () => {
-    await checkSecondarySpace(ports, request, root, plan.volumes);
-    if ((await ports.files.stat(join(folder, MANIFEST_FILE))) !== undefined) {
+    const [, published] = await askedAtOnce([
+      checkSecondarySpace(ports, request, root, plan.volumes),
+      ports.files.stat(join(folder, MANIFEST_FILE)),
+    ]);
+    if (published !== undefined) {
       throw new HoldfastError('IN_USE', `Backup ${request.backupId} exists already on storage "${request.storage.name}".`, {
         backupId: request.backupId,
       });
