@@ -1,6 +1,7 @@
 /**
  * Deleting a layer of ours that is out of every chain. Owns the proof before the deletion: no chain and no definition of a
- * domain of this host names the file, no snapshot (ours or libvirt's own) leads to it, and no process holds its lock.
+ * domain of this host names the file, no saved state of the VM could, no snapshot (ours or libvirt's own) leads to it, and no
+ * process holds its lock.
  */
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { StepContext } from '../../operations/command.js';
@@ -9,7 +10,7 @@ import type { PinnedLayer } from '../requests.js';
 import { demandUnused } from '../shared/demand-unused.js';
 import { observeExisting } from '../shared/observe-settled.js';
 
-/** `pins`: of the VM's snapshots, as they are now. FILE_IN_USE, IMAGE_LOCKED; a file that is gone already is fine. */
+/** `pins`: of the VM's snapshots, as they are now. FILE_IN_USE, WRONG_STATE, IMAGE_LOCKED; a file that is gone already is fine. */
 export async function discardDelta(
   ports: CommandPorts,
   context: StepContext,

@@ -13,6 +13,7 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import type { ChainChanges, MergeVolume } from '../requests.js';
+import { demandNoSavedState } from '../shared/demand-no-saved-state.js';
 import { observeExisting } from '../shared/observe-settled.js';
 import { mergeSubject, NO_CHANGES, pinsAfter, recordedChanges } from './chain-changes.js';
 import { commitLive } from './commit-live.js';
@@ -120,6 +121,7 @@ async function mergeOne(
     const fate = fateOf({ tree: seen.tree, untouchable: seen.template }, intent.path);
     if (fate.kind !== 'merge') return 'kept';
     if (context.rebooted) throw ofAnotherBoot(vmUuid, intent);
+    await demandNoSavedState(ports, domain);
     try {
       if (domain.persistent) await forgetBackingStore(ports, vmUuid, intent.target);
       if (inChain && domain.state !== 'shut-off') await commitLive(ports, context, domain, intent);

@@ -115,6 +115,7 @@ class World {
         if (!this.running) this.active = diskSources(xml).get('vda') ?? '';
         this.moment();
       },
+      hasSavedState: async () => false,
       releaseUnusedLayers: async () => undefined,
       suspend: async () => this.moment(),
       startCommit: async (_uuid: string, _target: string, wish: { top: string; base: string; active: boolean }) => {

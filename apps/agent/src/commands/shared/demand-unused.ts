@@ -7,11 +7,13 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { CommandPorts } from '../ports.js';
 import type { PinnedLayer } from '../requests.js';
 import { layersNeeded } from '../merge/observe-tree.js';
+import { demandNoSavedState } from './demand-no-saved-state.js';
 import { withHypervisor } from './observe-settled.js';
 
 /**
  * FILE_IN_USE when the VM has the file in a chain or a definition, when a snapshot of it (`pins`: ours; libvirt's own are
- * looked at always) leads to it, or when another VM refers to it. `domain` undefined: libvirt does not know the VM.
+ * looked at always) leads to it, or when another VM refers to it. WRONG_STATE when the VM has a saved state, which may name
+ * any file of before. `domain` undefined: libvirt does not know the VM.
  */
 export async function demandUnused(
   ports: CommandPorts,
@@ -23,6 +25,7 @@ export async function demandUnused(
   const inUse = (by: string): HoldfastError =>
     new HoldfastError('FILE_IN_USE', `${path} is ${by}, so it is not deleted.`, { path, vmId: vmUuid });
   if (domain?.disks.some((disk) => disk.definedPath === path)) throw inUse(`in the definition of VM ${domain.name}`);
+  if (domain !== undefined) await demandNoSavedState(ports, domain);
   const needed = await layersNeeded(ports, domain ?? { disks: [], snapshots: [] }, pins);
   const places = await ports.images.places([path, ...needed]);
   const same = (layer: string): boolean => layer === path || places.get(layer)?.identity === places.get(path)?.identity;
