@@ -10,30 +10,23 @@ import type { Caller } from '../access/caller.js';
 import { AccountsService } from '../accounts/accounts.service.js';
 import { ManagerServices } from './grpc/manager-services.js';
 import { methodTable } from './grpc/method-table.js';
-import { configureRest } from './rest/configure-rest.js';
-import { makeFixtures, type Fixtures } from './testing/fixtures.js';
-import { gatewayApp } from './testing/gateway-app.js';
-import { RestClient, type RestAnswer } from './testing/rest-client.js';
-import { openTestDatabase, type TestDatabase } from './testing/test-database.js';
+import type { Fixtures } from './testing/fixtures.js';
+import type { RestAnswer, RestClient } from './testing/rest-client.js';
+import { RestDoor } from './testing/rest-door.js';
 
-let database: TestDatabase;
+let door: RestDoor;
 let app: INestApplication;
 let rest: RestClient;
 let the: Fixtures;
 let owner: Caller;
 
 beforeAll(async () => {
-  database = await openTestDatabase();
-  app = await gatewayApp(database);
-  configureRest(app);
-  await app.listen(0, '127.0.0.1');
-  rest = new RestClient(await app.getUrl());
-  the = await makeFixtures(app);
+  door = await RestDoor.open();
+  ({ app, rest, the } = door);
   owner = await app.get(AccountsService).authenticate(the.userKey);
 });
 afterAll(async () => {
-  await app?.close();
-  await database?.remove();
+  await door?.close();
 });
 
 const call = (method: string, path: string, body?: unknown, key = the.userKey): Promise<RestAnswer> =>

@@ -4,30 +4,23 @@ import type { INestApplication } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { problemSchema } from '@holdfast/shared/api/common.js';
 import { ApiKeyEntity } from '../../persistence/entities/access.entities.js';
-import { makeFixtures, type Fixtures } from '../testing/fixtures.js';
-import { gatewayApp } from '../testing/gateway-app.js';
-import { RestClient, type RestAnswer } from '../testing/rest-client.js';
-import { openTestDatabase, type TestDatabase } from '../testing/test-database.js';
-import { configureRest } from './configure-rest.js';
+import type { Fixtures } from '../testing/fixtures.js';
+import type { RestAnswer, RestClient } from '../testing/rest-client.js';
+import { RestDoor } from '../testing/rest-door.js';
 
 const UNKNOWN = '00000000-0000-4000-8000-00000000dead';
 
-let database: TestDatabase;
+let door: RestDoor;
 let app: INestApplication;
 let rest: RestClient;
 let the: Fixtures;
 
 beforeAll(async () => {
-  database = await openTestDatabase();
-  app = await gatewayApp(database);
-  configureRest(app);
-  await app.listen(0, '127.0.0.1');
-  rest = new RestClient(await app.getUrl());
-  the = await makeFixtures(app);
+  door = await RestDoor.open();
+  ({ app, rest, the } = door);
 });
 afterAll(async () => {
-  await app?.close();
-  await database?.remove();
+  await door?.close();
 });
 
 const admin = (method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<RestAnswer> =>

@@ -1,32 +1,25 @@
 /** The OpenAPI document of the running door: every route is in it, with the shapes that validate. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { RequestMethod, type INestApplication } from '@nestjs/common';
+import { RequestMethod } from '@nestjs/common';
 import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
 import type { OpenAPIObject } from '@nestjs/swagger';
-import { gatewayApp } from '../../testing/gateway-app.js';
-import { RestClient } from '../../testing/rest-client.js';
-import { openTestDatabase, type TestDatabase } from '../../testing/test-database.js';
-import { configureRest } from '../configure-rest.js';
+import type { RestClient } from '../../testing/rest-client.js';
+import { RestDoor } from '../../testing/rest-door.js';
 import { CONTROLLERS } from '../controllers/controllers.js';
 import { HealthController } from '../controllers/health.controller.js';
 import { NAMED_SCHEMAS } from './api-document.js';
 
-let database: TestDatabase;
-let app: INestApplication;
+let door: RestDoor;
 let rest: RestClient;
 let document: OpenAPIObject;
 
 beforeAll(async () => {
-  database = await openTestDatabase();
-  app = await gatewayApp(database);
-  configureRest(app);
-  await app.listen(0, '127.0.0.1');
-  rest = new RestClient(await app.getUrl());
+  door = await RestDoor.open();
+  ({ rest } = door);
   document = (await rest.call('GET', '/api/docs-json')).body as unknown as OpenAPIObject;
 });
 afterAll(async () => {
-  await app?.close();
-  await database?.remove();
+  await door?.close();
 });
 
 interface Documented {
