@@ -32,6 +32,18 @@ export class Strikes {
     }
   }
 
+  /** Begins an operation and lets it come to a step, where it waits until `goOn`. Throws when it ends without coming there. */
+  async standAt(
+    at: StepName & { phase: 'before' | 'after' },
+    begin: () => Promise<string>,
+  ): Promise<{ readonly operationId: string; readonly goOn: () => Promise<void> }> {
+    const breakpoint = await this.setBreakpoint(at);
+    const operationId = await begin();
+    if (!(await this.waitForBreakpointOrEnd(breakpoint, operationId)))
+      throw new Error(`the operation ended without coming to ${at.step} (${at.phase})`);
+    return { operationId, goOn: () => this.clearBreakpoint(breakpoint) };
+  }
+
   async clearBreakpoint(breakpoint: Breakpoint): Promise<void> {
     await this.bench.stack.first.agent.breakpoints.release(breakpoint);
   }

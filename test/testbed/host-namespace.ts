@@ -133,10 +133,13 @@ export async function killNamespace(dir: string): Promise<void> {
   await rm(join(dir, 'init.pid'), { force: true });
 }
 
-/** Every process of the host whose process 1 is `init`, without process 1 itself and its sleeper. */
+/**
+ * Every process of the host whose process 1 is `init`, without process 1 itself and its sleeper. A child that has just been
+ * forked still has its parent's command line; it is not listed, because who looks for the parent would find either.
+ */
 export async function namespaceProcesses(init: number): Promise<HostProcess[]> {
   const space = await readlink(`/proc/${init}/ns/pid`);
-  const found: HostProcess[] = [];
+  const found: (HostProcess & { readonly parent: number })[] = [];
   for (const entry of await readdir('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
     const same = await readlink(`/proc/${entry}/ns/pid`).catch(() => undefined);
@@ -145,9 +148,13 @@ export async function namespaceProcesses(init: number): Promise<HostProcess[]> {
     const inner = /^NSpid:.*\s(\d+)$/m.exec(status)?.[1];
     const argv = await argvOf(Number(entry));
     if (inner === undefined || inner === '1' || argv.length === 0) continue;
-    found.push({ pid: Number(inner), outerPid: Number(entry), argv });
+    const parent = Number(/^PPid:\s*(\d+)$/m.exec(status)?.[1]);
+    found.push({ pid: Number(inner), outerPid: Number(entry), argv, parent });
   }
-  return found;
+  const lines = new Map(found.map(({ outerPid, argv }) => [outerPid, argv.join('\0')]));
+  return found
+    .filter(({ parent, argv }) => lines.get(parent) !== argv.join('\0'))
+    .map(({ pid, outerPid, argv }) => ({ pid, outerPid, argv }));
 }
 
 /** The prefix that runs a program inside the host whose process 1 is `init`. */

@@ -7,11 +7,11 @@ export const agentHangsInFreeze: Finding = {
   name: 'freeze: the guest agent hangs when it is asked to freeze',
   async play(bench) {
     await bench.runningWithNewContent();
-    const breakpoint = await bench.strikes.setBreakpoint({ step: 'freeze', subject: '', phase: 'before' });
-    const operationId = await bench.startBackup({ quiesce: 'require' });
-    if (!(await bench.strikes.waitForBreakpointOrEnd(breakpoint, operationId))) throw new Error('the freeze was not reached');
+    const { operationId, goOn } = await bench.strikes.standAt({ step: 'freeze', subject: '', phase: 'before' }, () =>
+      bench.startBackup({ quiesce: 'require' }),
+    );
     await bench.vm.hangAgent();
-    await bench.strikes.clearBreakpoint(breakpoint);
+    await goOn();
     const end = await bench.waitForRest(operationId);
     if (end.succeeded) throw new Error('a backup that could not be quiesced was called quiesced');
     await bench.strikes.demandLivingGuest();
@@ -32,13 +32,13 @@ export const agentHangsWhileFrozen: Finding = {
   name: 'freeze: the guest agent hangs while the guest is frozen',
   async play(bench) {
     await bench.runningWithNewContent();
-    const breakpoint = await bench.strikes.setBreakpoint({ step: 'snapshot', subject: '', phase: 'before' });
-    const frozen = async (): Promise<string> => {
-      const operationId = await bench.startBackup({ quiesce: 'require' });
-      if (!(await bench.strikes.waitForBreakpointOrEnd(breakpoint, operationId))) throw new Error('the snapshot was not reached');
+    const frozen = async () => {
+      const standing = await bench.strikes.standAt({ step: 'snapshot', subject: '', phase: 'before' }, () =>
+        bench.startBackup({ quiesce: 'require' }),
+      );
       if ((await bench.vm.fsfreezeStatus()) !== 'frozen') throw new Error('the guest is not frozen: this case proves nothing');
       await bench.vm.hangAgent();
-      return operationId;
+      return standing;
     };
     const demandFailure = async (operationId: string): Promise<string> => {
       const end = await bench.waitForRest(operationId);
@@ -52,16 +52,15 @@ export const agentHangsWhileFrozen: Finding = {
     await sleep(2_000);
     await bench.vm.resumeAgent();
     await waitUntil('the budget thaws the guest', async () => (await bench.vm.fsfreezeStatus()) === 'thawed');
-    await bench.strikes.clearBreakpoint(breakpoint);
-    const words = await demandFailure(short);
+    await short.goOn();
+    const words = await demandFailure(short.operationId);
     await bench.checkInvariants();
 
     // A hang without an end: the operation ends all the same, and the guest is thawed the moment that its agent wakes.
     await bench.runningWithNewContent();
-    await bench.strikes.setBreakpoint({ step: 'snapshot', subject: '', phase: 'before' });
     const long = await frozen();
-    await bench.strikes.clearBreakpoint(breakpoint);
-    await demandFailure(long);
+    await long.goOn();
+    await demandFailure(long.operationId);
     await bench.vm.resumeAgent();
     await waitUntil('the guest is thawed when its agent wakes', async () => (await bench.vm.fsfreezeStatus()) === 'thawed');
     await bench.checkInvariants();
@@ -73,13 +72,13 @@ export const agentDiesWhileFrozen: Finding = {
   name: 'freeze: agent and libvirtd die while the guest is frozen',
   async play(bench) {
     await bench.runningWithNewContent();
-    const breakpoint = await bench.strikes.setBreakpoint({ step: 'snapshot', subject: '', phase: 'before' });
-    const operationId = await bench.startBackup({ quiesce: 'require' });
-    if (!(await bench.strikes.waitForBreakpointOrEnd(breakpoint, operationId))) throw new Error('the snapshot was not reached');
+    const { operationId, goOn } = await bench.strikes.standAt({ step: 'snapshot', subject: '', phase: 'before' }, () =>
+      bench.startBackup({ quiesce: 'require' }),
+    );
     if ((await bench.vm.fsfreezeStatus()) !== 'frozen') throw new Error('the guest is not frozen: this case proves nothing');
     await bench.stack.killAgent();
     await bench.host.killLibvirtd();
-    await bench.strikes.clearBreakpoint(breakpoint);
+    await goOn();
     await bench.stack.startAgent();
     await sleep(1_000);
     await bench.host.startLibvirtd();

@@ -11,12 +11,13 @@ export const lockedDelta: Finding = {
     await bench.waitForRest(first);
     await bench.concludeBackup(first, true);
     await bench.runningWithNewContent();
-    const breakpoint = await bench.strikes.setBreakpoint({ step: 'plan-merge', subject: 'vdb', phase: 'before' });
-    const second = await bench.startBackup({});
-    if (!(await bench.strikes.waitForBreakpointOrEnd(breakpoint, second))) throw new Error('the merge was not reached');
+    const { operationId: second, goOn } = await bench.strikes.standAt(
+      { step: 'plan-merge', subject: 'vdb', phase: 'before' },
+      () => bench.startBackup({}),
+    );
     const chain = await bench.vm.chain('vdb');
     const release = await holdReader(bench, chain.at(-1)?.filename ?? '', 'raw');
-    await bench.strikes.clearBreakpoint(breakpoint);
+    await goOn();
     await sleep(3_000);
     await release();
     const end = await bench.waitForRest(second);

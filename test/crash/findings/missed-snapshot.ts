@@ -11,13 +11,12 @@ export const libvirtdMissesTheSnapshot: Finding = {
   async play(bench) {
     await undisturbedBackup(bench);
     await bench.runningWithNewContent();
-    const breakpoint = await bench.strikes.setBreakpoint({ step: 'snapshot', subject: '', phase: 'before' });
-    const operationId = await bench.startBackup({});
-    if (!(await bench.strikes.waitForBreakpointOrEnd(breakpoint, operationId)))
-      throw new Error('the snapshot step was not reached');
+    const { operationId, goOn } = await bench.strikes.standAt({ step: 'snapshot', subject: '', phase: 'before' }, () =>
+      bench.startBackup({}),
+    );
     await snapshotBehindLibvirt(bench);
     await bench.host.killLibvirtd();
-    await bench.strikes.clearBreakpoint(breakpoint);
+    await goOn();
     await sleep(300);
     await bench.host.startLibvirtd();
     const end = await bench.waitForRest(operationId);
@@ -38,11 +37,10 @@ export const libvirtdDiesAroundTheSnapshot: Finding = {
     const ends: string[] = [];
     for (const delayMs of [0, 4, 8, 12, 16, 20, 28, 40]) {
       await bench.runningWithNewContent();
-      const breakpoint = await bench.strikes.setBreakpoint({ step: 'snapshot', subject: '', phase: 'before' });
-      const operationId = await bench.startBackup({});
-      if (!(await bench.strikes.waitForBreakpointOrEnd(breakpoint, operationId)))
-        throw new Error('the snapshot step was not reached');
-      await bench.strikes.clearBreakpoint(breakpoint);
+      const { operationId, goOn } = await bench.strikes.standAt({ step: 'snapshot', subject: '', phase: 'before' }, () =>
+        bench.startBackup({}),
+      );
+      await goOn();
       await whenCalled('virsh', 'snapshot-create', delayMs, () => bench.host.killLibvirtd());
       await bench.host.startLibvirtd();
       const end = await bench.waitForRest(operationId);

@@ -5,11 +5,11 @@ export const unsyncedStorage: Finding = {
   name: 'unsynced: the storage loses its power right after a backup is published',
   async play(bench) {
     await bench.runningWithNewContent();
-    const breakpoint = await bench.strikes.setBreakpoint({ step: 'publish-manifest', subject: '', phase: 'after' });
-    const operationId = await bench.startBackup({});
-    if (!(await bench.strikes.waitForBreakpointOrEnd(breakpoint, operationId))) throw new Error('the manifest was not published');
+    const { operationId, goOn } = await bench.strikes.standAt({ step: 'publish-manifest', subject: '', phase: 'after' }, () =>
+      bench.startBackup({}),
+    );
     await bench.storage.losePower();
-    await bench.strikes.clearBreakpoint(breakpoint);
+    await goOn();
     const end = await bench.waitForRest(operationId);
     if (!end.succeeded) throw new Error(end.words);
     await bench.concludeBackup(operationId, true);
