@@ -131,7 +131,7 @@ describe('merging beside VM snapshots', () => {
     expect(await shows(await keepDisk('vda'), content)).toBe(true);
     // (c): a delta directly on a snapshot's layer stays, and nothing is pending.
     const pins = [{ snapshotId: 'S0', path: overlay }];
-    expect((await settle('vda', [delta], pins)).changes).toEqual({ removedPaths: [], movedPins: [] });
+    expect((await settle('vda', [delta], pins)).changes).toEqual({ removedPaths: [], leftPaths: [], movedPins: [] });
     expect(await names('vda')).toEqual([delta, overlay, volume]);
   });
 
@@ -206,7 +206,11 @@ describe('merging beside VM snapshots', () => {
     expect(lost).toMatchObject({ state: 'Failed', vmOutcome: 'Unexplained', error: { code: 'CHAIN_UNEXPLAINED' } });
     expect(existsSync(top.path)).toBe(true);
     const { changes } = await settle('vda', [top.path], pins);
-    expect(changes).toEqual({ removedPaths: [top.path], movedPins: [{ snapshotId: 'T', target: 'vda', path: base.path }] });
+    expect(changes).toEqual({
+      removedPaths: [top.path],
+      leftPaths: [],
+      movedPins: [{ snapshotId: 'T', target: 'vda', path: base.path }],
+    });
     expect(existsSync(top.path)).toBe(false);
     for (const one of [left, right, { path: base.path, content: top.content }])
       expect(await shows(one.path, one.content)).toBe(true);

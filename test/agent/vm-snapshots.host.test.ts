@@ -150,7 +150,7 @@ describe('VM snapshots on a real VM', () => {
 
   it('deletes s1: its layer stays, because two branches lie on it', async () => {
     const changes = await book.delete('s1');
-    expect(changes).toEqual({ removedPaths: [], movedPins: [] });
+    expect(changes).toEqual({ removedPaths: [], leftPaths: [], movedPins: [] });
     expect(await layers('vda')).toEqual(['over s3', 'r2', 'volume']);
     await book.demandContents();
   });

@@ -18,6 +18,11 @@ const nothing = async (): Promise<void> => {};
 /** How long a storage fault lasts after the release. */
 const STORAGE_FAULT_MS = 1_500;
 
+/** How long a VM stays saved. */
+const SAVED_MS = 1_500;
+/** Kept by the guest in memory alone. */
+const MEMORY_MARK = 'awake-since-before';
+
 /** A tool is killed as soon as one runs: at the breakpoint, or the next one that the operation starts. */
 function killTool(tool: string): Fault {
   return {
@@ -71,6 +76,27 @@ export const FAULTS: readonly Fault[] = [
       }
     },
     heal: nothing,
+  },
+  {
+    // What libvirt-guests does with every VM when its host is shut down: memory and state to a file, which names the disks.
+    name: 'managed-save',
+    async strike(bench) {
+      if ((await bench.vm.domstate()) !== 'running') {
+        bench.notes.push('it was off');
+        return;
+      }
+      await bench.vm.mustShell(`echo ${MEMORY_MARK} > /run/mark`);
+      await bench.host.virsh('managedsave', bench.vm.uuid);
+      bench.notes.push('saved');
+    },
+    async heal(bench) {
+      if (!bench.notes.includes('saved')) return;
+      await sleep(SAVED_MS);
+      await bench.host.virsh('start', bench.vm.uuid);
+      // Asked through the control shell: it answers whether file systems are frozen or not.
+      const mark = await bench.vm.mustShell('cat /run/mark', 60_000);
+      if (mark.trim() !== MEMORY_MARK) throw new Error('the saved VM booted anew instead of waking from its memory');
+    },
   },
   killTool('qemu-img'),
   killTool('virsh'),

@@ -34,6 +34,8 @@ export interface PinnedLayer {
 export interface ChainChanges {
   /** Layers of ours that are in no chain any more and whose files are gone. */
   readonly removedPaths: readonly string[];
+  /** Layers of ours that were merged, so that they are in no chain any more, and whose files could not be deleted yet. */
+  readonly leftPaths: readonly string[];
   /** Snapshots whose content lies in another file now, because the layer that held it was merged down. */
   readonly movedPins: readonly { readonly snapshotId: string; readonly target: string; readonly path: string }[];
 }

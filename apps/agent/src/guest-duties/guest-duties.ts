@@ -8,6 +8,7 @@
  */
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Clock } from '../clock/clock.js';
 import type { Hypervisor } from '../hypervisor/hypervisor.js';
@@ -33,7 +34,7 @@ export class GuestDuties {
     private readonly options: {
       /** Directory in the agent's own state. */
       readonly dir: string;
-      readonly hypervisor: Pick<Hypervisor, 'observe' | 'thaw' | 'freezeStatus' | 'resume' | 'tendOrphan'>;
+      readonly hypervisor: Pick<Hypervisor, 'observe' | 'hasSavedState' | 'thaw' | 'freezeStatus' | 'resume' | 'tendOrphan'>;
       readonly clock: Clock;
       readonly log: Log;
     },
@@ -135,7 +136,7 @@ export class GuestDuties {
         return (await hypervisor.freezeStatus(vmUuid, CALL_MS)) === 'thawed';
       } catch (thrown) {
         const domain = await hypervisor.observe(vmUuid);
-        if (domain === undefined || domain.state === 'shut-off') return true;
+        if (domain === undefined || domain.state === 'shut-off') return !(await this.sleeps(vmUuid, domain));
         throw thrown;
       }
     }
@@ -144,9 +145,14 @@ export class GuestDuties {
       await hypervisor.tendOrphan(vmUuid);
       return true;
     }
-    if (domain === undefined || domain.state !== 'paused') return true;
+    if (domain === undefined || domain.state !== 'paused') return !(await this.sleeps(vmUuid, domain));
     await hypervisor.resume(vmUuid);
     return (await hypervisor.observe(vmUuid))?.state !== 'paused';
+  }
+
+  /** A guest that was saved with its memory wakes as it was saved, frozen or suspended: what it is owed waits for that. */
+  private async sleeps(vmUuid: string, domain: ObservedDomain | undefined): Promise<boolean> {
+    return domain?.state === 'shut-off' && (await this.options.hypervisor.hasSavedState(vmUuid));
   }
 
   private async isOwed(duty: Duty): Promise<boolean> {

@@ -24,6 +24,7 @@ class Guest {
   agentAnswers = true;
   libvirtAnswers = true;
   orphaned = false;
+  saved = false;
   tended = 0;
 
   async freezeStatus(): Promise<'frozen' | 'thawed'> {
@@ -38,6 +39,10 @@ class Guest {
   async resume(): Promise<void> {
     this.needLibvirt();
     this.state = 'running';
+  }
+  async hasSavedState(): Promise<boolean> {
+    this.needLibvirt();
+    return this.saved;
   }
   async tendOrphan(): Promise<void> {
     this.tended += 1;
@@ -109,6 +114,25 @@ describe('duties to guests', () => {
     expect(await owed.fulfil(vm, 'thaw', 60_000)).toBe(true);
     expect(await owed.fulfil(vm, 'resume', 60_000)).toBe(true);
     expect(guest.state).toBe('shut-off');
+    expect(await readdir(dir)).toEqual([]);
+  });
+
+  it('waits for a guest that was saved with its memory, frozen or suspended', async () => {
+    const guest = new Guest();
+    const { duties: owed, dir } = await duties(guest);
+    await owed.owe(vm, 'thaw');
+    await owed.owe(vm, 'resume');
+    guest.frozen = true;
+    guest.state = 'shut-off';
+    guest.saved = true;
+    await owed.relieveAll();
+    await patience();
+    expect(await readdir(dir)).toHaveLength(2);
+    guest.saved = false;
+    guest.state = 'paused';
+    await patience();
+    await patience();
+    expect(guest).toMatchObject({ frozen: false, state: 'running' });
     expect(await readdir(dir)).toEqual([]);
   });
 

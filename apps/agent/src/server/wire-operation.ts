@@ -151,7 +151,11 @@ function wireResult(view: OperationView, codecs: ResultCodecs): Operation['resul
 
 /** What an operation changed on primary, as the protocol shows it. */
 export function wireChanges(changes: ChainChanges): WireChainChanges {
-  return { removedPaths: [...changes.removedPaths], movedPins: changes.movedPins.map((pin) => ({ ...pin })) };
+  return {
+    removedPaths: [...changes.removedPaths],
+    leftPaths: [...changes.leftPaths],
+    movedPins: changes.movedPins.map((pin) => ({ ...pin })),
+  };
 }
 
 /** On the wire a time that is not there is 0. */

@@ -124,6 +124,8 @@ export interface TakenBackup {
 export interface ChainChanges {
   /** Layers of ours that are in no chain any more and whose files are gone. */
   readonly removedPaths: readonly string[];
+  /** Layers of ours that were merged, so that they are in no chain any more, and whose files could not be deleted yet. */
+  readonly leftPaths: readonly string[];
   /** Snapshots whose content lies in another file now. */
   readonly movedPins: readonly { readonly snapshotId: string; readonly target: string; readonly path: string }[];
 }

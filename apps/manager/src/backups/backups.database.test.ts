@@ -219,6 +219,30 @@ describe('a backup', () => {
     expect(await backup()).toMatchObject({ type: 'INCREMENTAL', parentId: b2.id });
   });
 
+  it.each([
+    ['the delta of the backup before', {}, 0],
+    ['its own delta', { isolated: true }, 1],
+  ])('merged, but %s could not be deleted: it is left over, and a clean-up gets it', async (_what, wish, owner) => {
+    const b1 = await backup();
+    const first = sent(0).volumes.map(({ newDeltaPath }) => newDeltaPath);
+    agent.chains.isHeld = (path) => first.includes(path) === (owner === 0);
+    agent.scripts.push({
+      end: { state: OperationState.OPERATION_STATE_SUCCEEDED, outcome: VmOutcome.VM_OUTCOME_MERGE_PENDING },
+      act: true,
+    });
+    const second = await backup(wish);
+    expect(second.state).toBe('BackedUp');
+    const left = sent(owner).volumes.map(({ newDeltaPath }) => newDeltaPath);
+    await waitFor('the clean-up', () => agent.accepted.find((command) => command.kind === 'cleanupBackupError'));
+    await waitFor('rest', async () => ((await vmRow()).protectionState === 'Ok' ? true : undefined));
+    const cleanup = agent.accepted.find((command) => command.kind === 'cleanupBackupError');
+    expect(cleanup?.request).toMatchObject({ unusedDeltaPaths: expect.arrayContaining(left) });
+    const head = owner === 0 ? second : b1;
+    expect(await vmRow()).toMatchObject({ headBackupId: head.id });
+    expect((await rows().findBy(VolumeDeltaEntity, { vmId: vm })).map(({ backupId }) => backupId)).toEqual([head.id, head.id]);
+    expect(await backup()).toMatchObject({ type: 'INCREMENTAL', parentId: head.id });
+  });
+
   it('failed with leftovers: a clean-up gets the folder and the deltas', async () => {
     agent.scripts.push({
       end: {

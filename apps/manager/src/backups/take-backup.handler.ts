@@ -77,16 +77,17 @@ export class TakeBackupHandler implements OperationHandler {
 
   async applyOutcome(manager: EntityManager, operation: OperationEntity, vm: VmEntity, outcome: AgentOperation): Promise<void> {
     const backup = await backupOf(manager, operation);
-    // A delta that stayed keeps its row, this backup's own too: a snapshot needs it, or its merge is still to be done.
-    await recordChainChanges(manager, vm.id, changesOf(outcome));
     if (outcome.state === 'Succeeded' && outcome.result?.kind === 'takeBackup') {
       await this.recordSuccess(manager, vm, backup, outcome, outcome.result.value);
+      // A delta that stayed keeps its row, this backup's own too: a snapshot needs it, or its merge is still to be done.
+      await recordChainChanges(manager, vm.id, changesOf(outcome));
       await recordProtection(manager, vm, outcome.outcome, outcome.error, this.clock.now());
       return;
     }
     const atRest = outcome.outcome === 'AsBefore';
     const leftovers = !atRest || leftFolder(outcome);
     await this.recordFailure(manager, backup, outcome.error ?? unknownError(operation), outcome.warnings, leftovers);
+    await recordChainChanges(manager, vm.id, changesOf(outcome));
     // A VM whose disks are at rest waits for the clean-up of the storage alone.
     const pending = atRest && leftovers ? 'MergePending' : outcome.outcome;
     await recordProtection(manager, vm, pending, outcome.error, this.clock.now());

@@ -9,13 +9,19 @@ import { VmSnapshotEntity, VmSnapshotVolumeEntity, VolumeOverlayEntity } from '.
 
 /**
  * Records the changes in the transaction of the outcome, under the VM's lock: rows of removed paths go, moved pins are
- * followed. A layer that was asked to go and is not listed is still there, and so is its row.
+ * followed. A layer that was asked to go and is not listed is still there, and so is its row; one that was merged and could not
+ * be deleted is left over, for the next clean-up.
  */
 export async function recordChainChanges(manager: EntityManager, vmId: string, changes: ChainChanges | undefined): Promise<void> {
   const removed = [...(changes?.removedPaths ?? [])];
   if (removed.length > 0) {
     await manager.delete(VolumeDeltaEntity, { vmId, path: In(removed) });
     await manager.delete(VolumeOverlayEntity, { vmId, path: In(removed) });
+  }
+  const left = [...(changes?.leftPaths ?? [])];
+  if (left.length > 0) {
+    await manager.update(VolumeDeltaEntity, { vmId, path: In(left) }, { state: 'Leftover' });
+    await manager.update(VolumeOverlayEntity, { vmId, path: In(left) }, { state: 'Leftover' });
   }
   for (const pin of changes?.movedPins ?? []) {
     const volume = await manager.findOneBy(VolumeEntity, { vmId, target: pin.target, attached: true });

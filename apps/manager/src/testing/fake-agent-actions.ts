@@ -28,7 +28,7 @@ export function act(agent: FakeAgent, command: ReceivedCommand): Result {
       const named = volumes.flatMap((volume) => volume.deltaPaths);
       const plan = named.map((path) => `merge ${path}`);
       const planned = named.map((path) => ({ action: 'merge', target: 'vda', path, into: '', because: '', backupId: '' }));
-      const changes = dryRun ? { removedPaths: [], movedPins: [] } : settle(agent, domain, volumes);
+      const changes = dryRun ? { removedPaths: [], leftPaths: [], movedPins: [] } : settle(agent, domain, volumes);
       return { $case: 'cleanupBackupError', value: { plan, planned, activePaths: {}, changes } };
     }
     case 'compactChain':
@@ -37,7 +37,7 @@ export function act(agent: FakeAgent, command: ReceivedCommand): Result {
       return { $case: 'releaseFiles', value: { releasedBytes: BigInt(command.request.paths.length) } };
     case 'deleteBackups': {
       const { deletions, volumes, header } = command.request;
-      const none = { removedPaths: [], movedPins: [] };
+      const none = { removedPaths: [], leftPaths: [], movedPins: [] };
       const changes = volumes.length === 0 ? none : settle(agent, domainFor(agent, header?.vmUuid), volumes);
       const expungedBackupIds = deletions.flatMap(({ backupIds }) => backupIds);
       return { $case: 'deleteBackups', value: { expungedBackupIds, freedBytes: 1n, changes } };

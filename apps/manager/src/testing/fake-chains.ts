@@ -10,6 +10,8 @@ interface File {
 
 export class FakeChains {
   readonly files = new Map<string, File>();
+  /** Says of which file somebody reads: it may be merged, and not be deleted. */
+  isHeld: (path: string) => boolean = () => false;
 
   /** Learns the files of a VM, as somebody put them there. */
   learn(domain: Domain): void {
@@ -36,7 +38,7 @@ export class FakeChains {
 
   /** Lets go what may go of the volumes. The domain as it is then, and what was changed. */
   settle(domain: Domain, volumes: readonly MergeVolume[]): { domain: Domain; changes: ChainChanges } {
-    const changes: ChainChanges = { removedPaths: [], movedPins: [] };
+    const changes: ChainChanges = { removedPaths: [], leftPaths: [], movedPins: [] };
     const disks = domain.disks.map((disk) => {
       const volume = volumes.find(({ target }) => target === disk.target);
       const active = disk.layers[0]?.path;
@@ -68,7 +70,7 @@ export class FakeChains {
         changes.movedPins.push({ snapshotId, target: volume.target, path: parent });
       }
       this.files.delete(fits);
-      changes.removedPaths.push(fits);
+      (this.isHeld(fits) ? changes.leftPaths : changes.removedPaths).push(fits);
       if (active === fits) active = parent;
     }
   }

@@ -76,7 +76,7 @@ function changesSoFar(request: CleanupBackupErrorRequest, context: StepContext):
   const removed = request.unusedDeltaPaths.filter((path) => context.recorded('remove-unused', path)?.confirmed);
   return joinChanges([
     ...request.volumes.map((volume) => recordedChanges(context, volume.target, '')),
-    { removedPaths: removed, movedPins: [] },
+    { ...NO_CHANGES, removedPaths: removed },
   ]);
 }
 

@@ -39,7 +39,7 @@ type Merge = Extract<MergeIntent, { kind: 'merge' }>;
  * merged: `into` shows what the layer showed. unproven: the layer is out of the chain, but nothing shows that all of it was
  * merged. kept: a snapshot or a layer that came up since the plan needs it.
  */
-type MergeEnd = 'merged' | 'unproven' | 'kept';
+export type MergeEnd = 'merged' | 'unproven' | 'kept';
 
 /**
  * Takes what may go of `volume.deltaPaths` out of the volume and deletes it. `prefix` keeps step names apart when an

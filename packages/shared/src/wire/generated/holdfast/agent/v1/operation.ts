@@ -599,12 +599,14 @@ export interface ReleaseFilesResult {
 /** What an operation changed on primary, for whoever keeps record of layers and snapshots. */
 export interface ChainChanges {
   /**
-   * Layers of ours that are in no chain any more and whose files are gone. A layer that was asked to go and is not
-   * listed is still there: a snapshot or a second child needs it.
+   * Layers of ours that are in no chain any more and whose files are gone. A layer that was asked to go and is listed
+   * neither here nor in left_paths is still there: a snapshot or a second child needs it.
    */
   removedPaths: string[];
   /** Snapshots whose content lies in another file now, because the layer that held it was merged down. */
   movedPins: MovedPin[];
+  /** Layers that were merged and are in no chain any more, but whose files could not be deleted yet: left over. */
+  leftPaths: string[];
 }
 
 export interface MovedPin {
@@ -2982,7 +2984,7 @@ export const ReleaseFilesResult: MessageFns<ReleaseFilesResult> = {
 };
 
 function createBaseChainChanges(): ChainChanges {
-  return { removedPaths: [], movedPins: [] };
+  return { removedPaths: [], movedPins: [], leftPaths: [] };
 }
 
 export const ChainChanges: MessageFns<ChainChanges> = {
@@ -2992,6 +2994,9 @@ export const ChainChanges: MessageFns<ChainChanges> = {
     }
     for (const v of message.movedPins) {
       MovedPin.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.leftPaths) {
+      writer.uint32(26).string(v!);
     }
     return writer;
   },
@@ -3025,6 +3030,14 @@ export const ChainChanges: MessageFns<ChainChanges> = {
             message.movedPins.push(MovedPin.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.leftPaths.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3049,6 +3062,11 @@ export const ChainChanges: MessageFns<ChainChanges> = {
         : globalThis.Array.isArray(object?.moved_pins)
         ? object.moved_pins.map((e: any) => MovedPin.fromJSON(e))
         : [],
+      leftPaths: globalThis.Array.isArray(object?.leftPaths)
+        ? object.leftPaths.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.left_paths)
+        ? object.left_paths.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -3060,6 +3078,9 @@ export const ChainChanges: MessageFns<ChainChanges> = {
     if (message.movedPins?.length) {
       obj.movedPins = message.movedPins.map((e) => MovedPin.toJSON(e));
     }
+    if (message.leftPaths?.length) {
+      obj.leftPaths = message.leftPaths;
+    }
     return obj;
   },
 
@@ -3070,6 +3091,7 @@ export const ChainChanges: MessageFns<ChainChanges> = {
     const message = createBaseChainChanges();
     message.removedPaths = object.removedPaths?.map((e) => e) || [];
     message.movedPins = object.movedPins?.map((e) => MovedPin.fromPartial(e)) || [];
+    message.leftPaths = object.leftPaths?.map((e) => e) || [];
     return message;
   },
 };
