@@ -6,17 +6,15 @@ import type { CompactChainRequest } from '@holdfast/shared/wire/generated/holdfa
 import { OperationState, VmOutcome } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import { BackupsService } from '../backups/backups.service.js';
 import { DeletionsService } from '../deletions/deletions.service.js';
-import { OfferingsService } from '../offerings/offerings.service.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
 import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmEntity } from '../persistence/entities/vm.entities.js';
 import { SettingsService } from '../settings/settings.service.js';
-import { StoragesService } from '../storage/storages.service.js';
-import { domainOf, type FakeAgent } from '../testing/fake-agent.js';
+import type { FakeAgent } from '../testing/fake-agent.js';
+import { protectedVm } from '../testing/protected-vm.js';
 import { TestCluster } from '../testing/test-database.js';
 import { managerFolder, TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
-import { VmsService } from '../vms/vms.service.js';
 import { CompactionRequests } from './compaction-requests.js';
 import { CompactionsService } from './compactions.service.js';
 
@@ -36,13 +34,8 @@ describe('compaction', () => {
     manager = await TestManager.start(await (await cluster.newDatabase()).open(), managerFolder(cluster.folder));
     const zone = await manager.newZone();
     agent = await manager.newHost(zone);
-    const wish = { zoneId: zone as never, name: 's', type: 'dir' as const, source: '/backup', options: '', adopt: false };
-    await manager.get(StoragesService).create(manager.admin, wish);
-    vm = randomUUID();
-    agent.setDomain(domainOf(vm, 'web', { vda: ['/pool/root.qcow2'], vdb: ['/pool/data.qcow2'] }, () => agent.newInode()));
-    await waitFor('the VM', async () => (await rows().findOneBy(VmEntity, { id: vm })) ?? undefined);
-    const offering = await manager.get(OfferingsService).create(manager.admin, { name: 'gold', description: '', chainSize: 0 });
-    await manager.get(VmsService).assignOffering(manager.admin, vm, { offeringId: offering.id });
+    const disks = { vda: ['/pool/root.qcow2'], vdb: ['/pool/data.qcow2'] };
+    vm = (await protectedVm(manager, agent, zone, { disks, chainSize: 0 })).id;
   });
   afterEach(async () => {
     await manager.stop();

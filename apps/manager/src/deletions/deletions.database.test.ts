@@ -8,13 +8,13 @@ import { OperationState, StepState, VmOutcome } from '@holdfast/shared/wire/gene
 import type { Caller } from '../access/caller.js';
 import { AccountsService } from '../accounts/accounts.service.js';
 import { BackupsService } from '../backups/backups.service.js';
-import { OfferingsService } from '../offerings/offerings.service.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
 import { VmEntity, VolumeDeltaEntity } from '../persistence/entities/vm.entities.js';
 import { RestoresService } from '../restores/restores.service.js';
 import { StoragesService } from '../storage/storages.service.js';
 import { domainOf, type FakeAgent } from '../testing/fake-agent.js';
+import { protectedVm } from '../testing/protected-vm.js';
 import { TestCluster } from '../testing/test-database.js';
 import { managerFolder, TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
@@ -43,13 +43,7 @@ describe('deleting backups', () => {
     manager = await TestManager.start(await databases.open(), managerFolder(cluster.folder));
     zone = await manager.newZone();
     agent = await manager.newHost(zone);
-    const place = { zoneId: zone as never, name: 'nas', type: 'dir' as const, source: '/backup', options: '', adopt: false };
-    storageId = (await manager.get(StoragesService).create(manager.admin, place)).id;
-    vm = randomUUID();
-    agent.setDomain(domainOf(vm, 'db', { vda: ['/pool/root.qcow2'] }, () => agent.newInode()));
-    await waitFor('the VM', async () => (await rows().findOneBy(VmEntity, { id: vm })) ?? undefined);
-    const offering = await manager.get(OfferingsService).create(manager.admin, { name: 'gold', description: '', chainSize: 3 });
-    await manager.get(VmsService).assignOffering(manager.admin, vm, { offeringId: offering.id });
+    ({ id: vm, storageId } = await protectedVm(manager, agent, zone, { name: 'db', chainSize: 3 }));
   });
   afterEach(async () => {
     await manager.stop();

@@ -1,18 +1,15 @@
 /** A host that dies in the middle of work while its VM is started on another: a whole manager and two hosts in memory. */
-import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import { DomainState } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
 import { BackupsService } from '../backups/backups.service.js';
-import { OfferingsService } from '../offerings/offerings.service.js';
 import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmEntity } from '../persistence/entities/vm.entities.js';
-import { StoragesService } from '../storage/storages.service.js';
-import { domainOf, type FakeAgent } from '../testing/fake-agent.js';
+import type { FakeAgent } from '../testing/fake-agent.js';
+import { protectedVm } from '../testing/protected-vm.js';
 import { TestCluster } from '../testing/test-database.js';
 import { managerFolder, TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
-import { VmsService } from '../vms/vms.service.js';
 import { OperationSweep } from './operation-sweep.js';
 
 describe('work on a host that died', () => {
@@ -31,18 +28,7 @@ describe('work on a host that died', () => {
     const zone = await manager.newZone();
     dead = await manager.newHost(zone, 'the host that dies');
     other = await manager.newHost(zone, 'the other host');
-    await manager
-      .get(StoragesService)
-      .create(manager.admin, { zoneId: zone as never, name: 's', type: 'dir', source: '/backup', options: '', adopt: false });
-    vm = randomUUID();
-    dead.setDomain(domainOf(vm, 'v', { vda: ['/pool/root.qcow2'] }, () => dead.newInode()));
-    await waitFor('the VM', () =>
-      rows()
-        .findOneBy(VmEntity, { id: vm })
-        .then((row) => row ?? undefined),
-    );
-    const offering = await manager.get(OfferingsService).create(manager.admin, { name: 'gold', description: '' });
-    await manager.get(VmsService).assignOffering(manager.admin, vm, { offeringId: offering.id });
+    vm = (await protectedVm(manager, dead, zone)).id;
   });
   afterEach(async () => {
     await manager.stop();

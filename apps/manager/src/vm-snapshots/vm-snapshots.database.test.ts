@@ -7,13 +7,12 @@ import { DomainState } from '@holdfast/shared/wire/generated/holdfast/agent/v1/d
 import { OperationState, VmOutcome } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import type { Caller } from '../access/caller.js';
 import { BackupsService } from '../backups/backups.service.js';
-import { OfferingsService } from '../offerings/offerings.service.js';
 import { VmSnapshotEntity, VolumeOverlayEntity } from '../persistence/entities/vm-snapshot.entities.js';
 import { VmEntity, VolumeDeltaEntity } from '../persistence/entities/vm.entities.js';
 import { RestoresService } from '../restores/restores.service.js';
-import { StoragesService } from '../storage/storages.service.js';
-import { domainOf, type FakeAgent } from '../testing/fake-agent.js';
+import type { FakeAgent } from '../testing/fake-agent.js';
 import type { ReceivedCommand } from '../testing/received-command.js';
+import { protectedVm } from '../testing/protected-vm.js';
 import { TestCluster } from '../testing/test-database.js';
 import { managerFolder, TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
@@ -44,14 +43,7 @@ describe('VM snapshots', () => {
     manager = await TestManager.start(await (await cluster.newDatabase()).open(), managerFolder(cluster.folder));
     const zone = await manager.newZone();
     agent = await manager.newHost(zone);
-    await manager
-      .get(StoragesService)
-      .create(manager.admin, { zoneId: zone as never, name: 's', type: 'dir', source: '/backup', options: '', adopt: false });
-    vm = randomUUID();
-    agent.setDomain(domainOf(vm, 'web', { vda: [ROOT], vdb: [DATA] }, () => agent.newInode()));
-    await waitFor('the VM', async () => (await rows().findOneBy(VmEntity, { id: vm })) ?? undefined);
-    const offering = await manager.get(OfferingsService).create(manager.admin, { name: 'gold', description: '' });
-    await manager.get(VmsService).assignOffering(manager.admin, vm, { offeringId: offering.id });
+    vm = (await protectedVm(manager, agent, zone, { disks: { vda: [ROOT], vdb: [DATA] } })).id;
   });
   afterEach(async () => {
     await manager.stop();

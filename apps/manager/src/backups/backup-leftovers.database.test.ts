@@ -1,0 +1,150 @@
+/** Backups after which something is left to do on the host: merges, files, a chain that nobody understands. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Backup, CreateBackup } from '@holdfast/shared/api/backups.js';
+import type { Operation } from '@holdfast/shared/api/operations.js';
+import type { TakeBackupRequest } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
+import { OperationState, VmOutcome } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
+import { VmEntity, VolumeDeltaEntity } from '../persistence/entities/vm.entities.js';
+import type { FakeAgent } from '../testing/fake-agent.js';
+import { protectedVm } from '../testing/protected-vm.js';
+import { TestCluster } from '../testing/test-database.js';
+import { managerFolder, TestManager } from '../testing/test-manager.js';
+import { waitFor } from '../testing/wait-for.js';
+import { VmsService } from '../vms/vms.service.js';
+import { BackupsService } from './backups.service.js';
+
+const WISH: CreateBackup = { description: '', isolated: false, quiesce: 'no' };
+const FAILED = OperationState.OPERATION_STATE_FAILED;
+
+describe('a backup that leaves something behind', () => {
+  let cluster: TestCluster;
+  let manager: TestManager;
+  let agent: FakeAgent;
+  let vm: string;
+
+  beforeAll(async () => {
+    cluster = await TestCluster.open();
+  });
+  afterAll(() => cluster.close());
+  beforeEach(async () => {
+    manager = await TestManager.start(await (await cluster.newDatabase()).open(), managerFolder(cluster.folder));
+    const zone = await manager.newZone();
+    agent = await manager.newHost(zone);
+    const disks = { vda: ['/pool/root.qcow2'], vdb: ['/pool/data.qcow2'] };
+    vm = (await protectedVm(manager, agent, zone, { disks, chainSize: 3 })).id;
+  });
+  afterEach(async () => {
+    await manager.stop();
+    await agent.stop();
+  });
+
+  const rows = () => manager.database.dataSource.manager;
+  const vmRow = () => rows().findOneByOrFail(VmEntity, { id: vm });
+  const take = (wish: Partial<CreateBackup> = {}): Promise<Operation> =>
+    manager.get(BackupsService).create(manager.admin, vm, { ...WISH, ...wish });
+  async function backup(wish: Partial<CreateBackup> = {}): Promise<Backup> {
+    const operation = await take(wish);
+    await manager.finished(operation.id);
+    return manager.get(BackupsService).get(manager.admin, operation.backupId ?? '');
+  }
+  const sent = (index: number): TakeBackupRequest => {
+    const command = agent.accepted[index];
+    if (command?.kind !== 'takeBackup') throw new Error(`command ${index} is ${command?.kind}`);
+    return command.request;
+  };
+
+  it('published with merges pending: backed up, and a clean-up merges by itself', async () => {
+    const b1 = await backup();
+    const d1 = sent(0).volumes.map((volume) => volume.newDeltaPath);
+    agent.scripts.push({
+      end: { state: OperationState.OPERATION_STATE_SUCCEEDED, outcome: VmOutcome.VM_OUTCOME_MERGE_PENDING },
+      act: true,
+    });
+    const b2 = await backup();
+    expect(b2).toMatchObject({ state: 'BackedUp', parentId: b1.id });
+    // The deltas of b1 stay in the chain, as when the merge did not happen.
+    const domain = agent.domains.get(vm);
+    if (domain === undefined) throw new Error('no domain');
+    agent.setDomain({
+      ...domain,
+      disks: domain.disks.map((disk, index) => ({
+        ...disk,
+        layers: [...disk.layers.slice(0, 1), { ...disk.layers[0]!, path: d1[index] ?? '' }, ...disk.layers.slice(1)],
+      })),
+    });
+    await waitFor('rest', async () => ((await vmRow()).protectionState === 'Ok' && agent.accepted.length > 2 ? true : undefined));
+    const cleanup = agent.accepted.find((command) => command.kind === 'cleanupBackupError');
+    expect(cleanup?.request).toMatchObject({ unpublishedBackupIds: [], dryRun: false });
+    expect(await vmRow()).toMatchObject({ headBackupId: b2.id });
+    expect(await rows().countBy(VolumeDeltaEntity, { vmId: vm, backupId: b2.id })).toBe(2);
+    expect(await backup()).toMatchObject({ type: 'INCREMENTAL', parentId: b2.id });
+  });
+
+  it.each([
+    ['the delta of the backup before', {}, 0],
+    ['its own delta', { isolated: true }, 1],
+  ])('merged, but %s could not be deleted: it is left over, and a clean-up gets it', async (_what, wish, owner) => {
+    const b1 = await backup();
+    const first = sent(0).volumes.map(({ newDeltaPath }) => newDeltaPath);
+    agent.chains.isHeld = (path) => first.includes(path) === (owner === 0);
+    agent.scripts.push({
+      end: { state: OperationState.OPERATION_STATE_SUCCEEDED, outcome: VmOutcome.VM_OUTCOME_MERGE_PENDING },
+      act: true,
+    });
+    const second = await backup(wish);
+    expect(second.state).toBe('BackedUp');
+    const left = sent(owner).volumes.map(({ newDeltaPath }) => newDeltaPath);
+    await waitFor('the clean-up', () => agent.accepted.find((command) => command.kind === 'cleanupBackupError'));
+    await waitFor('rest', async () => ((await vmRow()).protectionState === 'Ok' ? true : undefined));
+    const cleanup = agent.accepted.find((command) => command.kind === 'cleanupBackupError');
+    expect(cleanup?.request).toMatchObject({ unusedDeltaPaths: expect.arrayContaining(left) });
+    const head = owner === 0 ? second : b1;
+    expect(await vmRow()).toMatchObject({ headBackupId: head.id });
+    expect((await rows().findBy(VolumeDeltaEntity, { vmId: vm })).map(({ backupId }) => backupId)).toEqual([head.id, head.id]);
+    expect(await backup()).toMatchObject({ type: 'INCREMENTAL', parentId: head.id });
+  });
+
+  it('failed with leftovers: a clean-up gets the folder and the deltas', async () => {
+    agent.scripts.push({
+      end: {
+        state: FAILED,
+        outcome: VmOutcome.VM_OUTCOME_MERGE_PENDING,
+        error: { code: 'TOOL_FAILED', message: 'killed', fields: {} },
+      },
+    });
+    const failed = await backup();
+    expect(failed.state).toBe('Failed');
+    await waitFor('the clean-up', () => agent.accepted.find((command) => command.kind === 'cleanupBackupError'));
+    await waitFor('rest', async () => ((await vmRow()).protectionState === 'Ok' ? true : undefined));
+    const command = agent.accepted.find((candidate) => candidate.kind === 'cleanupBackupError');
+    expect(command?.request).toMatchObject({
+      unpublishedBackupIds: [failed.id],
+      unusedDeltaPaths: expect.arrayContaining([sent(0).volumes[0]?.newDeltaPath]),
+    });
+    expect(await rows().countBy(VolumeDeltaEntity, { vmId: vm })).toBe(0);
+  });
+
+  it('a chain that cannot be explained: BackupError, new backups are refused with the way out, finishing the chain mends it', async () => {
+    agent.scripts.push({
+      end: {
+        state: FAILED,
+        outcome: VmOutcome.VM_OUTCOME_UNEXPLAINED,
+        error: { code: 'CHAIN_UNEXPLAINED', message: 'what is this', fields: {} },
+      },
+    });
+    await backup();
+    expect(await manager.get(VmsService).get(manager.admin, vm)).toMatchObject({
+      protectionState: 'BackupError',
+      protectionReason: { message: 'what is this' },
+      powerState: 'Running',
+    });
+    await expect(take()).rejects.toMatchObject({ code: 'CHAIN_UNEXPLAINED', message: expect.stringContaining('finish-chain') });
+    const dry = await manager.get(VmsService).finishBackupChain(manager.admin, vm, { dryRun: true });
+    expect(await manager.finished(dry.id)).toMatchObject({ state: 'Succeeded' });
+    expect((await vmRow()).protectionState).toBe('BackupError');
+    const real = await manager.get(VmsService).finishBackupChain(manager.admin, vm, { dryRun: false });
+    await manager.finished(real.id);
+    expect((await vmRow()).protectionState).toBe('Ok');
+    expect(await backup()).toMatchObject({ state: 'BackedUp' });
+  });
+});
