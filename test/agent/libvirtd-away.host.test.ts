@@ -81,7 +81,7 @@ describe('a backup whose libvirtd dies after it was published', () => {
     const cleanup: CleanupBackupErrorRequest = {
       header: rig.header(),
       volumes: [{ target: 'vda', deltaPaths, pins: [] }],
-      ...{ unpublishedBackupIds: [], unusedDeltaPaths: [], dryRun: false },
+      ...{ unpublishedBackupIds: [], unusedDeltaPaths: [], dryRun: false, thaw: false },
     };
     await rig.run('CleanupBackupError', cleanup);
     expect(await vm.chain('vda')).toHaveLength(2);

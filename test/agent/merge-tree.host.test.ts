@@ -93,6 +93,7 @@ function cleanup(
     unpublishedBackupIds: [],
     unusedDeltaPaths,
     dryRun: false,
+    thaw: false,
   };
 }
 

@@ -58,7 +58,7 @@ function cleanup(deltaPaths: string[]): Promise<OperationView> {
   const request: CleanupBackupErrorRequest = {
     header: rig.header(),
     volumes: [{ target: 'vda', deltaPaths, pins: [] }],
-    ...{ unpublishedBackupIds: [], unusedDeltaPaths: [], dryRun: false },
+    ...{ unpublishedBackupIds: [], unusedDeltaPaths: [], dryRun: false, thaw: false },
   };
   return rig.end('CleanupBackupError', request);
 }

@@ -37,7 +37,7 @@ describe('crash cases, a fixed part', () => {
     PART_MS,
   );
 
-  it.each(['finding A: libvirtd misses', 'finding F', 'freeze: the guest agent hangs', 'drift', 'unsynced'])(
+  it.each(['finding A: libvirtd misses', 'finding F', 'freeze: the guest agent hangs', 'drift', 'unsynced', 'unmounted'])(
     '%s',
     async (beginning) => {
       const failures = await sweepCrashCases({ findings: [beginning] });

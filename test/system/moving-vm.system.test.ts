@@ -63,13 +63,18 @@ describe('a VM that moves', () => {
   const write = (file: string): Promise<void> => vm.fillRandom(`/mnt/vda/${file}`, 1, file);
 
   /** Starts a backup, and does something while its agent stands at a step. Returns the operation as it ended. */
-  async function meanwhile(step: string, target: string, work: () => Promise<void>): Promise<Operation> {
+  async function meanwhile(
+    step: string,
+    target: string,
+    work: () => Promise<void>,
+    wish: Parameters<SystemStack['startBackup']>[1] = {},
+  ): Promise<Operation> {
     const { agent } = here();
     const subject = target === '' ? '' : await stack.volumeKey(vm, target);
     const at: Breakpoint = { step, subject, phase: 'after' };
     const copies = await references.copy(vm);
     await agent.breakpoints.set(at);
-    const started = await stack.startBackup(vm);
+    const started = await stack.startBackup(vm, wish);
     await agent.breakpoints.reached(at);
     await work();
     await agent.breakpoints.release(at);
@@ -91,6 +96,26 @@ describe('a VM that moves', () => {
       expect(ended).toMatchObject({ state: 'Succeeded' });
       await look();
       expect(await stack.api.get<Backup>(`/backups/${ended.backupId}`)).toMatchObject({ type: 'INCREMENTAL', state: 'BackedUp' });
+    },
+    TEST_MS,
+  );
+
+  it(
+    'is migrated while it is frozen: the backup fails, and the guest is thawed where it is',
+    async () => {
+      const ended = await meanwhile(
+        'freeze',
+        '',
+        async () => {
+          expect(await vm.fsfreezeStatus()).toBe('frozen');
+          vm = await stack.migrate(vm, there(), { undefineSource: true });
+          expect(await vm.fsfreezeStatus()).toBe('frozen');
+        },
+        { quiesce: 'require' },
+      );
+      expect(ended).toMatchObject({ state: 'Failed' });
+      await waitUntil('the guest is thawed', async () => (await vm.fsfreezeStatus()) === 'thawed');
+      await look();
     },
     TEST_MS,
   );

@@ -8,6 +8,7 @@ import { agentHangsInFreeze, agentHangsWhileFrozen, agentDiesWhileFrozen } from 
 import { libvirtdMissesTheSnapshot, libvirtdDiesAroundTheSnapshot } from './missed-snapshot.js';
 import { libvirtdDiesAroundThePivot, qemuDiesAroundThePivot } from './pivot.js';
 import { lockedDelta } from './locks.js';
+import { unmountedStorage } from './unmounted.js';
 import { unsyncedStorage } from './unsynced.js';
 
 export const FINDINGS: readonly Finding[] = [
@@ -23,6 +24,7 @@ export const FINDINGS: readonly Finding[] = [
   agentDiesWhileFrozen,
   definitionDrift,
   unsyncedStorage,
+  unmountedStorage,
 ];
 
 /** Each on a bench of its own; a line per finding. */

@@ -130,6 +130,8 @@ export interface CleanupBackupErrorRequest {
   readonly unpublishedBackupIds: readonly string[];
   readonly unusedDeltaPaths: readonly string[];
   readonly dryRun: boolean;
+  /** The guest was frozen on another host and has left it: it is thawed here before anything else. */
+  readonly thaw: boolean;
 }
 
 export interface CleanupBackupErrorResult {

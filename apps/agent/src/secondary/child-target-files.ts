@@ -84,7 +84,8 @@ export class ChildTargetFiles implements TargetFiles {
 
   async makeDirectory(path: string): Promise<void> {
     await this.check(path);
-    await this.must('mkdir', ['-p', '--', path]);
+    const made = await this.run('mkdir', ['--', path]);
+    if (made.exitCode !== 0 && (await this.facts(path))?.kind !== 'directory') throw failed('mkdir', path, made);
     await this.must('sync', ['--', dirname(path)], { deadlineMs: FLUSH_MS });
   }
 

@@ -84,6 +84,9 @@ describe('ChildTargetFiles', () => {
 
   it('makes and removes directories and files, and absent is fine', async () => {
     const dir = join(root, 'backups', 'vm');
+    await expect(files.makeDirectory(dir)).rejects.toMatchObject({ code: 'TOOL_FAILED' });
+    expect(await files.stat(join(root, 'backups'))).toBeUndefined();
+    await files.makeDirectory(join(root, 'backups'));
     await files.makeDirectory(dir);
     await files.makeDirectory(dir);
     await files.sync(dir);

@@ -69,7 +69,7 @@ describe('MountedStorageLeases on an ext4 image', () => {
     expect(one.root).toBe(mountPoint);
     expect(two.root).toBe(mountPoint);
     expect(roots.all()).toEqual([mountPoint]);
-    expect(await readdir(mountPoint)).toEqual(['holdfast.json', 'lost+found']);
+    expect(await readdir(mountPoint)).toEqual(['backups', 'holdfast.json', 'lost+found']);
     await leases.release(ID, 'op-1');
     expect(await mounted()).toBe(true);
     await leases.releaseAll('op-2');
@@ -153,7 +153,7 @@ describe('MountedStorageLeases on an ext4 image', () => {
     const leases = await life();
     await leases.inspect(spec, true);
     expect(await leases.acquire(spec, 'op', 'write')).toEqual({ root: dir });
-    expect(await readdir(dir)).toEqual(['holdfast.json']);
+    expect(await readdir(dir)).toEqual(['backups', 'holdfast.json']);
     await leases.release(ID, 'op');
     await expect(leases.acquire({ ...spec, source: join(base, 'nowhere') }, 'op', 'read')).rejects.toBeInstanceOf(HoldfastError);
   });

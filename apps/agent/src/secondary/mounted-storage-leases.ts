@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { randomUUID } from 'node:crypto';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { storageIdentitySchema, type StorageIdentity } from '@holdfast/shared/manifest/manifest.js';
-import { IDENTITY_FILE, PARTIAL_SUFFIX } from '@holdfast/shared/manifest/paths.js';
+import { BACKUPS_FOLDER, IDENTITY_FILE, PARTIAL_SUFFIX } from '@holdfast/shared/manifest/paths.js';
 import type { Clock } from '../clock/clock.js';
 import type { Log } from '../logging/log.js';
 import { makeStateDirectory, syncDirectory, writeDurably } from '../operations/durable-file.js';
@@ -78,6 +78,7 @@ export class MountedStorageLeases implements StorageLeases {
           this.proveIdentity(storage, root),
           ...(access === 'write' ? [this.proveRoom(storage, root), this.proveWritable(storage, root)] : []),
         ]);
+        if (access === 'write') await this.makeBackupsFolder(root);
         return { root };
       } catch (error) {
         // An operation that held it before goes on holding it.
@@ -217,6 +218,12 @@ export class MountedStorageLeases implements StorageLeases {
       });
     await this.options.files.rename(`${identityFile}${PARTIAL_SUFFIX}`, identityFile);
     await this.options.files.sync(root);
+  }
+
+  /** Made only here, on a storage that has just been proven: whoever writes a backup finds it, or no storage. */
+  private async makeBackupsFolder(root: string): Promise<void> {
+    const folder = join(root, BACKUPS_FOLDER);
+    if ((await this.options.files.stat(folder)) === undefined) await this.options.files.makeDirectory(folder);
   }
 
   private async record(lease: Lease): Promise<void> {

@@ -39,6 +39,7 @@ export interface TargetFiles {
   writeText(path: string, text: string): Promise<void>;
   /** The copy is fsynced before it returns. */
   copyFile(from: string, to: string): Promise<void>;
+  /** Its parent must exist: nothing is made where a storage should be mounted. Existing is fine. */
   makeDirectory(path: string): Promise<void>;
   /** fsync of one file or directory. */
   sync(path: string, options?: { deadlineMs?: number; signal?: AbortSignal }): Promise<void>;

@@ -116,6 +116,7 @@ const cleanupBackupError = z.object({
   unpublishedBackupIds: z.array(id),
   unusedDeltaPaths: z.array(path),
   dryRun: z.boolean(),
+  thaw: z.boolean(),
 });
 
 const releaseFiles = z.object({ header, paths: z.array(path).min(1, 'must name what is to be released') });

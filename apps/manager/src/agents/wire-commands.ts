@@ -63,6 +63,7 @@ export function toCleanupRequest(header: CommandHeader, command: CleanupBackupEr
     unpublishedBackupIds: [...command.unpublishedBackupIds],
     unusedDeltaPaths: [...command.unusedDeltaPaths],
     dryRun: command.dryRun,
+    thaw: command.thaw,
   };
 }
 

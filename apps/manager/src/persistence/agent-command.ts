@@ -91,6 +91,8 @@ export interface CleanupBackupError {
   readonly unpublishedBackupIds: readonly string[];
   readonly unusedDeltaPaths: readonly string[];
   readonly dryRun: boolean;
+  /** The guest may have left another host frozen. */
+  readonly thaw: boolean;
 }
 
 export interface ReleaseFiles {

@@ -8,7 +8,7 @@ import { VmRefresher } from '../inventory/vm-refresher.js';
 import type { OperationHandler, Preparation } from '../operations/operation-handler.js';
 import { OperationHandlers } from '../operations/operation-handlers.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
-import type { OperationEntity } from '../persistence/entities/operation.entity.js';
+import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { StorageEntity } from '../persistence/entities/storage.entity.js';
 import { VmEntity, VolumeDeltaEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
@@ -86,6 +86,7 @@ export class CleanupHandler implements OperationHandler {
           unpublishedBackupIds: plan.unpublishedBackupIds,
           unusedDeltaPaths: plan.unusedDeltaPaths,
           dryRun: input.dryRun,
+          thaw: await leftFrozen(manager, vm),
         },
       },
       record: async () => {},
@@ -153,6 +154,15 @@ export class CleanupHandler implements OperationHandler {
       },
     };
   }
+}
+
+/** The last operation that froze the guest did so on another host: nobody there can thaw it any more. */
+async function leftFrozen(manager: EntityManager, vm: VmEntity): Promise<boolean> {
+  const last = await manager.findOne(OperationEntity, {
+    where: { vmId: vm.id, kind: In(['TakeBackup', 'TakeVmSnapshot']) },
+    order: { seq: 'DESC' },
+  });
+  return last !== null && last.hostId !== vm.hostId && last.steps.some(({ name }) => name === 'freeze');
 }
 
 async function reread(manager: EntityManager, vm: VmEntity): Promise<VmEntity> {

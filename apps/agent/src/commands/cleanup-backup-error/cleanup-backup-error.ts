@@ -16,6 +16,7 @@ import { bigintJson } from '../shared/bigint-json.js';
 import { discardBackupFolder } from '../shared/discard-backup-folder.js';
 import { observeExisting } from '../shared/observe-settled.js';
 
+const THAW_PATIENCE_MS = 10_000;
 const plannedJson = bigintJson<readonly PlannedChange[]>();
 
 export function cleanupBackupErrorCommand(ports: CommandPorts): Command<CleanupBackupErrorRequest, CleanupBackupErrorResult> {
@@ -47,6 +48,7 @@ async function run(
   );
   const plan = inWords(planned);
   if (request.dryRun) return { result: { plan, planned, activePaths: {}, changes: NO_CHANGES }, vmOutcome: 'AsBefore' };
+  if (request.thaw) await context.step('thaw', '', {}, () => thaw(ports, vmUuid));
   for (const volume of request.volumes) await mergeDeltas(ports, context, vmUuid, volume, '');
   const changes = changesSoFar(request, context);
   const pins = request.volumes.flatMap((volume) => pinsAfter(volume, changes));
@@ -69,6 +71,13 @@ async function run(
     for (const disk of domain.disks) if (disk.layers[0]) activePaths[disk.target] = disk.layers[0].path;
   }
   return { result: { plan, planned, activePaths, changes: changesSoFar(request, context) }, vmOutcome: 'AsAfter' };
+}
+
+/** As a duty: a guest whose agent does not answer now is thawed when it does. */
+async function thaw(ports: CommandPorts, vmUuid: string): Promise<null> {
+  await ports.duties.owe(vmUuid, 'thaw');
+  await ports.duties.fulfil(vmUuid, 'thaw', THAW_PATIENCE_MS);
+  return null;
 }
 
 /** Merged layers and removed files, as far as this operation came. */

@@ -81,6 +81,7 @@ export async function takeMoment(
     const thawed = await context.step('thaw', '', {}, async () => {
       const stillFrozen = (await isFrozen(ports, vmUuid)) && !budgetPassed;
       await ports.duties.fulfil(vmUuid, 'thaw', CALL_MS);
+      if (!stillFrozen) await demandHere(ports, wish);
       return { quiesced: stillFrozen, frozenMs: ports.clock.now() - froze.startedAtUnixMs };
     });
     if (!thawed.quiesced) {
@@ -122,6 +123,17 @@ async function freeze(
       { cause: error },
     );
   }
+}
+
+/** A guest that leaves its host while it is frozen is thawed where it is then, by the clean-up that follows a failure. */
+async function demandHere(ports: CommandPorts, wish: MomentWish): Promise<void> {
+  const { vmUuid, vmName } = wish.header;
+  if ((await withHypervisor(ports, () => ports.hypervisor.observe(vmUuid))) !== undefined) return;
+  throw new HoldfastError(
+    'NOT_FOUND',
+    `VM ${vmName} left ${ports.hostname} while its guest was frozen; it is thawed where it is now. Take the ${wish.what} again.`,
+    { vmId: vmUuid },
+  );
 }
 
 async function isFrozen(ports: CommandPorts, vmUuid: string): Promise<boolean> {

@@ -21,11 +21,13 @@ export async function undoMoment(
   disks: readonly UndoneDisk[],
 ): Promise<{ vmOutcome: VmOutcomeName; error?: ErrorData }> {
   await ports.duties.relieve(vmUuid);
-  if (context.recorded('snapshot') === undefined) return { vmOutcome: 'AsBefore' };
+  const snapped = context.recorded('snapshot') !== undefined;
+  if (!snapped && context.recorded('freeze') === undefined) return { vmOutcome: 'AsBefore' };
   try {
     const domain = await observeSettled(ports, vmUuid, context.log);
-    // Migrated away or undefined in the middle: its chain is not ours to touch here.
+    // Migrated away or undefined in the middle: its chain is not ours to touch here, nor can its guest be thawed here.
     if (domain === undefined) return { vmOutcome: 'MergePending' };
+    if (!snapped) return { vmOutcome: 'AsBefore' };
     const staying: string[] = [];
     for (const disk of disks) {
       const inChain = chainPaths(diskOf(domain, disk.target)).includes(disk.newPath);

@@ -1,7 +1,8 @@
 /**
  * Publishing a backup on secondary. Owns the order of writes:
  *   1. each `<key>.qcow2.partial` → `<key>.qcow2`; domain.xml and nvram.fd by .partial and rename; fsync of the folder
- *   2. manifest.json.partial, fsync → manifest.json, fsync of the folder, of the VM's folder and of backups/
+ *   2. manifest.json.partial, fsync → manifest.json, fsync of the folder, of the VM's folder and of backups/, and a look by the
+ *      storage's identity that all of it is on the storage and not under a mount point
  * Until 2 the backup does not exist; after it nothing of it changes any more.
  */
 import { join } from 'node:path';
@@ -23,6 +24,7 @@ import { copyWhole } from '../shared/copy-whole.js';
 import { explainStorageFailure } from '../shared/explain-storage-failure.js';
 import { together } from '../shared/together.js';
 import type { CopiedVolume } from './copy.js';
+import { isOnStorage } from './on-storage.js';
 import type { FreezeRecord } from '../shared/take-moment.js';
 import type { Preflight } from './preflight.js';
 
@@ -71,8 +73,18 @@ export async function publish(
         context.signal,
         folders.map((one) => () => ports.files.sync(one)),
       );
+      if (!(await isOnStorage(ports, request, context))) throw writtenElsewhere(request, folder);
       return null;
     }),
+  );
+}
+
+/** Every write went well, and none of it is there. */
+function writtenElsewhere(request: TakeBackupRequest, folder: string): HoldfastError {
+  return new HoldfastError(
+    'STORAGE_MISSING',
+    `Secondary storage "${request.storage.name}" was taken away while the backup was written: what was written to ${folder} lies under its mount point. Keep the storage mounted, then take the backup again.`,
+    { storageId: request.storage.id, path: folder },
   );
 }
 

@@ -7,7 +7,7 @@
  * Invariants: no delta is merged before the manifest is durable; before it, everything is taken back by merging the new
  * delta into what is under it; after it, everything goes forward.
  */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { MANIFEST_FILE, backupFolder } from '@holdfast/shared/manifest/paths.js';
@@ -22,11 +22,11 @@ import { chainPaths, observeExisting, observeSettled, withHypervisor } from '../
 import { takeMoment, type FreezeRecord, type MomentWish } from '../shared/take-moment.js';
 import { together } from '../shared/together.js';
 import { copyVolume, type CopiedVolume } from './copy.js';
+import { isOnStorage } from './on-storage.js';
 import { checkSecondarySpace, preflight, type Preflight } from './preflight.js';
 import { publish } from './publish.js';
 import { undoTakeBackup } from './undo.js';
 
-const DOUBT_RETRY_MS = 5_000;
 const planJson = bigintJson<Preflight>();
 
 export function takeBackupCommand(ports: CommandPorts): Command<TakeBackupRequest, TakeBackupResult> {
@@ -87,26 +87,11 @@ async function lookAtTheEnd(
   }
 }
 
-/**
- * Is the manifest there? In doubt (an earlier life died while renaming it) the storage itself must answer before anything
- * else is decided: taking back a published backup, or publishing twice, would both be lies.
- */
+/** Is the manifest there? In doubt (an earlier life died while renaming it) the storage itself must say. */
 async function isPublished(ports: CommandPorts, request: TakeBackupRequest, context: StepContext): Promise<boolean> {
   const record = context.recorded('publish-manifest');
   if (record === undefined || record.confirmed) return record?.confirmed === true;
-  for (let told = false; ; told = true) {
-    try {
-      const { root } = await ports.storages.acquire(request.storage, request.header.operationId, 'read');
-      return (
-        (await ports.files.readText(join(root, backupFolder(request.header.vmUuid, request.backupId), MANIFEST_FILE))) !==
-        undefined
-      );
-    } catch (thrown) {
-      const error = HoldfastError.from(thrown);
-      if (!told) context.warn(`Whether the backup was published cannot be seen until its storage answers: ${error.message}`);
-      await ports.clock.sleep(DOUBT_RETRY_MS);
-    }
-  }
+  return isOnStorage(ports, request, context);
 }
 
 async function copyAndPublish(
@@ -128,6 +113,7 @@ async function copyAndPublish(
       });
     }
     try {
+      await ports.files.makeDirectory(dirname(folder));
       await ports.files.makeDirectory(folder);
     } catch (thrown) {
       throw await explainStorageFailure(ports, { kind: 'storage', name: request.storage.name, path: root }, thrown);

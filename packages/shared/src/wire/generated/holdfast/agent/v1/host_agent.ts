@@ -225,6 +225,8 @@ export interface CleanupBackupErrorRequest {
   unusedDeltaPaths: string[];
   /** Observe and plan only; the plan is in the result. */
   dryRun: boolean;
+  /** The guest was frozen on another host and has left it: it is thawed here before anything else. */
+  thaw: boolean;
 }
 
 export interface CleanupBackupErrorResponse {
@@ -2918,6 +2920,7 @@ function createBaseCleanupBackupErrorRequest(): CleanupBackupErrorRequest {
     unpublishedBackupIds: [],
     unusedDeltaPaths: [],
     dryRun: false,
+    thaw: false,
   };
 }
 
@@ -2940,6 +2943,9 @@ export const CleanupBackupErrorRequest: MessageFns<CleanupBackupErrorRequest> = 
     }
     if (message.dryRun !== false) {
       writer.uint32(48).bool(message.dryRun);
+    }
+    if (message.thaw !== false) {
+      writer.uint32(56).bool(message.thaw);
     }
     return writer;
   },
@@ -3005,6 +3011,14 @@ export const CleanupBackupErrorRequest: MessageFns<CleanupBackupErrorRequest> = 
             message.dryRun = reader.bool();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.thaw = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3037,6 +3051,7 @@ export const CleanupBackupErrorRequest: MessageFns<CleanupBackupErrorRequest> = 
         : isSet(object.dry_run)
         ? globalThis.Boolean(object.dry_run)
         : false,
+      thaw: isSet(object.thaw) ? globalThis.Boolean(object.thaw) : false,
     };
   },
 
@@ -3060,6 +3075,9 @@ export const CleanupBackupErrorRequest: MessageFns<CleanupBackupErrorRequest> = 
     if (message.dryRun !== false) {
       obj.dryRun = message.dryRun;
     }
+    if (message.thaw !== false) {
+      obj.thaw = message.thaw;
+    }
     return obj;
   },
 
@@ -3078,6 +3096,7 @@ export const CleanupBackupErrorRequest: MessageFns<CleanupBackupErrorRequest> = 
     message.unpublishedBackupIds = object.unpublishedBackupIds?.map((e) => e) || [];
     message.unusedDeltaPaths = object.unusedDeltaPaths?.map((e) => e) || [];
     message.dryRun = object.dryRun ?? false;
+    message.thaw = object.thaw ?? false;
     return message;
   },
 };
