@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import { DomainState } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
+import { OperationState, StepState, VmOutcome } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import { BackupsService } from '../backups/backups.service.js';
 import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmEntity } from '../persistence/entities/vm.entities.js';
@@ -68,6 +69,48 @@ describe('work on a host that died', () => {
     await manager.get(OperationSweep).round();
     expect(dead.forgotten).toContain(operation.id);
     expect(await vmRow()).toMatchObject({ powerState: 'Running', protectionState: 'Ok' });
+  });
+
+  it('leaves no guest frozen: one that moved in the middle of a failed backup is thawed where it is', async () => {
+    dead.scripts.push({ hold: true });
+    const operation = await take();
+    await waitFor('the agent to work', () => dead.operations.get(operation.id));
+    const domain = dead.domains.get(vm);
+    if (domain === undefined) throw new Error('no domain');
+    const hostId = (await vmRow()).hostId;
+    dead.removeDomain(vm);
+    other.setDomain(domain);
+    await waitFor('the move', async () => ((await vmRow()).hostId === hostId ? undefined : true));
+    const step = (name: string) => ({
+      name,
+      subject: '',
+      state: StepState.STEP_STATE_DONE,
+      startedAtUnixMs: 1n,
+      finishedAtUnixMs: 1n,
+    });
+    dead.resume(operation.id, {
+      end: {
+        state: OperationState.OPERATION_STATE_FAILED,
+        outcome: VmOutcome.VM_OUTCOME_MERGE_PENDING,
+        error: { code: 'NOT_FOUND', message: 'it left', fields: {} },
+        steps: [step('preflight'), step('freeze')],
+      },
+    });
+    expect(await manager.finished(operation.id)).toMatchObject({ state: 'Failed' });
+    await waitFor('rest', async () => ((await vmRow()).protectionState === 'Ok' ? true : undefined));
+    expect(other.accepted.at(-1)).toMatchObject({ kind: 'cleanupBackupError', request: { thaw: true } });
+    // A backup that went well there froze it last: nothing is owed any more.
+    other.scripts.push({
+      end: {
+        state: OperationState.OPERATION_STATE_SUCCEEDED,
+        outcome: VmOutcome.VM_OUTCOME_MERGE_PENDING,
+        steps: [step('freeze'), step('thaw')],
+      },
+      act: true,
+    });
+    await manager.finished((await take()).id);
+    await waitFor('rest', async () => ((await vmRow()).protectionState === 'Ok' ? true : undefined));
+    expect(other.accepted.at(-1)).toMatchObject({ kind: 'cleanupBackupError', request: { thaw: false } });
   });
 
   it('is waited for as long as nobody has seen the VM run elsewhere', async () => {

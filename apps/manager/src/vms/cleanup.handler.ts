@@ -156,13 +156,15 @@ export class CleanupHandler implements OperationHandler {
   }
 }
 
-/** The last operation that froze the guest did so on another host: nobody there can thaw it any more. */
+/** The last operation that froze the guest failed on another host: nobody there can thaw it any more. */
 async function leftFrozen(manager: EntityManager, vm: VmEntity): Promise<boolean> {
-  const last = await manager.findOne(OperationEntity, {
-    where: { vmId: vm.id, kind: In(['TakeBackup', 'TakeVmSnapshot']) },
-    order: { seq: 'DESC' },
-  });
-  return last !== null && last.hostId !== vm.hostId && last.steps.some(({ name }) => name === 'freeze');
+  const last = await manager
+    .createQueryBuilder(OperationEntity, 'operation')
+    .where({ vmId: vm.id })
+    .andWhere('operation.steps @> :freeze', { freeze: JSON.stringify([{ name: 'freeze' }]) })
+    .orderBy('operation.seq', 'DESC')
+    .getOne();
+  return last?.state === 'Failed' && last.hostId !== vm.hostId;
 }
 
 async function reread(manager: EntityManager, vm: VmEntity): Promise<VmEntity> {
