@@ -32,10 +32,19 @@ let storage: StorageSpec;
 let runner: OperationRunner;
 let leases: MountedStorageLeases;
 let token = 0n;
+/** Sees every call before it is made. */
+let beforeCall: (args: readonly string[]) => Promise<void> = async () => {};
+
+class WatchedRunner extends CountingRunner {
+  override async run(...call: Parameters<CountingRunner['run']>): ReturnType<CountingRunner['run']> {
+    await beforeCall(call[1]);
+    return super.run(...call);
+  }
+}
 
 beforeAll(async () => {
   media = await TestStorage.create({ name: 'delete-backups', kind: 'filesystem', sizeMiB: 64 });
-  const tools = new CountingRunner();
+  const tools = new WatchedRunner();
   const roots = new KnownRoots([media.path]);
   const files = new ChildTargetFiles(tools, roots);
   const stateDir = join(media.path, '..', 'state');
@@ -175,6 +184,23 @@ describe('DeleteBackups on a real file system', () => {
   it('on a storage that is away nothing is called deleted', async () => {
     await media.vanish();
     const { view, result } = await end(b3).finally(() => media.reappear());
+    expect([view.state, view.error?.code, result.expungedBackupIds]).toEqual(['Failed', 'STORAGE_MISSING', []]);
+    expect(await folders()).toEqual([b1, b2, b3].sort());
+  });
+
+  it('on a storage that was away only while files were deleted, too', async () => {
+    const moments: string[] = [];
+    beforeCall = async (args) => {
+      if (moments.length === 0 && args.includes(folder(b3))) {
+        moments.push('away');
+        await media.vanish();
+      } else if (moments.length === 1 && args.includes(join(media.path, 'holdfast.json'))) {
+        moments.push('back');
+        await media.reappear();
+      }
+    };
+    const { view, result } = await end(b3).finally(() => (beforeCall = async () => {}));
+    expect(moments).toEqual(['away', 'back']);
     expect([view.state, view.error?.code, result.expungedBackupIds]).toEqual(['Failed', 'STORAGE_MISSING', []]);
     expect(await folders()).toEqual([b1, b2, b3].sort());
   });

@@ -9,7 +9,7 @@
  */
 import { join } from 'node:path';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-import { IDENTITY_FILE, backupFolder } from '@holdfast/shared/manifest/paths.js';
+import { IDENTITY_FILE, MANIFEST_FILE, backupFolder } from '@holdfast/shared/manifest/paths.js';
 import type { Command, Outcome, StepContext } from '../../operations/command.js';
 import { joinChanges, recordedChanges } from '../merge/chain-changes.js';
 import { mergeOrPostpone } from '../merge/merge-or-postpone.js';
@@ -121,9 +121,10 @@ async function deleteFromStorage(
         const folder = join(root, backupFolder(vmUuid, backupId));
         const bytes = await allocatedIn(ports, folder);
         await discardBackupFolder(ports, root, vmUuid, backupId, { unpublish: true });
+        // An unmounted storage looks like one on which everything is deleted; one that is back by now still has the manifest.
+        const mounted = (await ports.files.stat(join(root, IDENTITY_FILE))) !== undefined;
         const names = (await ports.files.list(folder)) ?? [];
-        // An unmounted storage looks like one on which everything is deleted.
-        if ((await ports.files.stat(join(root, IDENTITY_FILE))) === undefined) throw gone(storage.name, root);
+        if (!mounted || names.includes(MANIFEST_FILE)) throw gone(storage.name, root);
         return { freedBytes: String(bytes - (await allocatedIn(ports, folder))), left: names };
       }),
     );
