@@ -124,6 +124,7 @@ describe('merging beside VM snapshots', () => {
     expect(await names('vda')).toEqual([delta, overlay, volume]);
     expect(result.changes).toEqual({
       removedPaths: [taken.layer, first.result.volumes[1]?.deltaPath],
+      leftPaths: [],
       movedPins: [{ snapshotId: 'S1', target: 'vda', path: volume }],
     });
     expect(existsSync(taken.layer)).toBe(false);
@@ -161,6 +162,7 @@ describe('merging beside VM snapshots', () => {
     const base = before[1] ?? '';
     expect(changes).toEqual({
       removedPaths: [dead.path, taken.layer, tip.path],
+      leftPaths: [],
       movedPins: [
         { snapshotId: 'S2', target, path: base },
         { snapshotId: 'S4', target, path: aside.path },
