@@ -26,14 +26,15 @@ export class FileLook {
     const folder = dirname(path);
     const paths = this.expected.includes(path) ? [...new Set(this.expected.filter((one) => dirname(one) === folder))] : [path];
     const key = paths[0] ?? path;
-    const answer = this.asked.get(key) ?? this.ask(paths);
+    const answer = this.asked.get(key) ?? seeFiles(this.tools, paths);
     this.asked.set(key, answer);
     // Every path that was asked for has an entry.
     return (await answer).get(path) as SeenFile;
   }
+}
 
-  private async ask(paths: readonly string[]): Promise<ReadonlyMap<string, SeenFile>> {
-    const [facts, real] = await Promise.all([fileFacts(this.tools, paths), realPaths(this.tools, paths)]);
-    return new Map(paths.map((path, index) => [path, { facts: facts.get(path), realPath: real[index] ?? path }]));
-  }
+/** Facts and real name of each path, asked for all of them together. */
+export async function seeFiles(tools: ToolRunner, paths: readonly string[]): Promise<ReadonlyMap<string, SeenFile>> {
+  const [facts, real] = await Promise.all([fileFacts(tools, paths), realPaths(tools, paths)]);
+  return new Map(paths.map((path, index) => [path, { facts: facts.get(path), realPath: real[index] ?? path }]));
 }

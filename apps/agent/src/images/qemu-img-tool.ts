@@ -7,8 +7,8 @@ import type { ImageFormat, ObservedLayer } from '@holdfast/shared/chain/observed
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Log } from '../logging/log.js';
 import type { ToolCall, ToolRunner } from '../process/tool-runner.js';
-import { demandAbsolute, fileFacts, isInsideRoots, realPaths, type FileFacts } from './file-facts.js';
-import { FileLook } from './file-look.js';
+import { demandAbsolute, fileFacts, isInsideRoots, type FileFacts } from './file-facts.js';
+import { FileLook, seeFiles } from './file-look.js';
 import { parseImageInfo, parseProgress } from './image-info.js';
 import { isLockedFor, type LockProbe } from './image-locks.js';
 import type { ChainWish, CopyWish, ImageInfo, ImageTool, LongCall } from './image-tool.js';
@@ -72,12 +72,11 @@ export class QemuImgTool implements ImageTool {
   }
 
   async places(paths: readonly string[]): Promise<Map<string, { identity: string; realPath: string }>> {
-    const [facts, real] = await Promise.all([fileFacts(this.tools, paths), realPaths(this.tools, paths)]);
+    const seen = [...(await seeFiles(this.tools, paths))];
     return new Map(
-      paths.flatMap((path, index) => {
-        const identity = facts.get(path)?.identity;
-        return identity === undefined ? [] : [[path, { identity, realPath: real[index] ?? path }]];
-      }),
+      seen.flatMap(([path, { facts, realPath }]) =>
+        facts === undefined ? [] : [[path, { identity: facts.identity, realPath }]],
+      ),
     );
   }
 

@@ -6,14 +6,13 @@ import type { TakeBackupRequest } from '@holdfast/shared/wire/generated/holdfast
 import { OperationState, VmOutcome } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import { VmEntity, VolumeDeltaEntity } from '../persistence/entities/vm.entities.js';
 import type { FakeAgent } from '../testing/fake-agent.js';
-import { protectedVm } from '../testing/protected-vm.js';
+import { backUp, protectedVm, sentBackup, startBackup } from '../testing/protected-vm.js';
+import type { ReceivedCommand } from '../testing/received-command.js';
 import { TestCluster } from '../testing/test-database.js';
 import { managerFolder, TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
 import { VmsService } from '../vms/vms.service.js';
-import { BackupsService } from './backups.service.js';
 
-const WISH: CreateBackup = { description: '', isolated: false, quiesce: 'no' };
 const FAILED = OperationState.OPERATION_STATE_FAILED;
 
 describe('a backup that leaves something behind', () => {
@@ -40,18 +39,16 @@ describe('a backup that leaves something behind', () => {
 
   const rows = () => manager.database.dataSource.manager;
   const vmRow = () => rows().findOneByOrFail(VmEntity, { id: vm });
-  const take = (wish: Partial<CreateBackup> = {}): Promise<Operation> =>
-    manager.get(BackupsService).create(manager.admin, vm, { ...WISH, ...wish });
-  async function backup(wish: Partial<CreateBackup> = {}): Promise<Backup> {
-    const operation = await take(wish);
-    await manager.finished(operation.id);
-    return manager.get(BackupsService).get(manager.admin, operation.backupId ?? '');
+  const take = (wish: Partial<CreateBackup> = {}): Promise<Operation> => startBackup(manager, vm, wish);
+  const backup = (wish: Partial<CreateBackup> = {}): Promise<Backup> => backUp(manager, vm, wish);
+  const sent = (index: number): TakeBackupRequest => sentBackup(agent, index);
+
+  /** The command of the clean-up, once the VM is at rest. */
+  async function cleanedUp(): Promise<ReceivedCommand> {
+    const command = await waitFor('the clean-up', () => agent.accepted.find(({ kind }) => kind === 'cleanupBackupError'));
+    await waitFor('rest', async () => ((await vmRow()).protectionState === 'Ok' ? true : undefined));
+    return command;
   }
-  const sent = (index: number): TakeBackupRequest => {
-    const command = agent.accepted[index];
-    if (command?.kind !== 'takeBackup') throw new Error(`command ${index} is ${command?.kind}`);
-    return command.request;
-  };
 
   it('published with merges pending: backed up, and a clean-up merges by itself', async () => {
     const b1 = await backup();
@@ -94,10 +91,7 @@ describe('a backup that leaves something behind', () => {
     const second = await backup(wish);
     expect(second.state).toBe('BackedUp');
     const left = sent(owner).volumes.map(({ newDeltaPath }) => newDeltaPath);
-    await waitFor('the clean-up', () => agent.accepted.find((command) => command.kind === 'cleanupBackupError'));
-    await waitFor('rest', async () => ((await vmRow()).protectionState === 'Ok' ? true : undefined));
-    const cleanup = agent.accepted.find((command) => command.kind === 'cleanupBackupError');
-    expect(cleanup?.request).toMatchObject({ unusedDeltaPaths: expect.arrayContaining(left) });
+    expect((await cleanedUp()).request).toMatchObject({ unusedDeltaPaths: expect.arrayContaining(left) });
     const head = owner === 0 ? second : b1;
     expect(await vmRow()).toMatchObject({ headBackupId: head.id });
     expect((await rows().findBy(VolumeDeltaEntity, { vmId: vm })).map(({ backupId }) => backupId)).toEqual([head.id, head.id]);
@@ -114,10 +108,7 @@ describe('a backup that leaves something behind', () => {
     });
     const failed = await backup();
     expect(failed.state).toBe('Failed');
-    await waitFor('the clean-up', () => agent.accepted.find((command) => command.kind === 'cleanupBackupError'));
-    await waitFor('rest', async () => ((await vmRow()).protectionState === 'Ok' ? true : undefined));
-    const command = agent.accepted.find((candidate) => candidate.kind === 'cleanupBackupError');
-    expect(command?.request).toMatchObject({
+    expect((await cleanedUp()).request).toMatchObject({
       unpublishedBackupIds: [failed.id],
       unusedDeltaPaths: expect.arrayContaining([sent(0).volumes[0]?.newDeltaPath]),
     });

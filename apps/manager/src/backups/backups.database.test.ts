@@ -11,7 +11,7 @@ import { OperationsService } from '../operations/operations.service.js';
 import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmEntity, VolumeDeltaEntity } from '../persistence/entities/vm.entities.js';
 import type { FakeAgent } from '../testing/fake-agent.js';
-import { protectedVm } from '../testing/protected-vm.js';
+import { backUp, protectedVm, sentBackup, startBackup } from '../testing/protected-vm.js';
 import { TestCluster } from '../testing/test-database.js';
 import { managerFolder, TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
@@ -52,20 +52,11 @@ describe('a backup', () => {
 
   const rows = () => manager.database.dataSource.manager;
   const vmRow = () => rows().findOneByOrFail(VmEntity, { id: vm });
-  const take = (wish: Partial<CreateBackup> = {}): Promise<Operation> =>
-    manager.get(BackupsService).create(manager.admin, vm, { ...WISH, ...wish });
+  const take = (wish: Partial<CreateBackup> = {}): Promise<Operation> => startBackup(manager, vm, wish);
   const show = (operation: Operation): Promise<Backup> =>
     manager.get(BackupsService).get(manager.admin, operation.backupId ?? '');
-  async function backup(wish: Partial<CreateBackup> = {}): Promise<Backup> {
-    const operation = await take(wish);
-    await manager.finished(operation.id);
-    return show(operation);
-  }
-  const sent = (index: number): TakeBackupRequest => {
-    const command = agent.accepted[index];
-    if (command?.kind !== 'takeBackup') throw new Error(`command ${index} is ${command?.kind}`);
-    return command.request;
-  };
+  const backup = (wish: Partial<CreateBackup> = {}): Promise<Backup> => backUp(manager, vm, wish);
+  const sent = (index: number): TakeBackupRequest => sentBackup(agent, index);
   const running = (id: string) => waitFor('the agent to work', () => agent.operations.get(id));
 
   it('a chain of three and an isolated one: what is told, recorded and left on primary', async () => {

@@ -1,7 +1,7 @@
 /** A host that dies in the middle of work while its VM is started on another: a whole manager and two hosts in memory. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Operation } from '@holdfast/shared/api/operations.js';
-import { DomainState } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
+import { DomainState, type Domain } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
 import { OperationState, StepState, VmOutcome } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import { BackupsService } from '../backups/backups.service.js';
 import { OperationEntity } from '../persistence/entities/operation.entity.js';
@@ -41,12 +41,18 @@ describe('work on a host that died', () => {
   const take = (): Promise<Operation> =>
     manager.get(BackupsService).create(manager.admin, vm, { description: '', isolated: false, quiesce: 'no' });
 
-  it('is given up when the VM runs elsewhere: its disks are brought to rest and backed up there', async () => {
+  /** A backup that the agent has begun and does not end, and the VM as it is there. */
+  async function held(): Promise<{ operation: Operation; domain: Domain }> {
     dead.scripts.push({ hold: true });
     const operation = await take();
     await waitFor('the agent to work', () => dead.operations.get(operation.id));
     const domain = dead.domains.get(vm);
     if (domain === undefined) throw new Error('no domain');
+    return { operation, domain };
+  }
+
+  it('is given up when the VM runs elsewhere: its disks are brought to rest and backed up there', async () => {
+    const { operation, domain } = await held();
     await dead.stop();
     const hostId = (await vmRow()).hostId ?? '';
     await manager.hostState(hostId, 'Down');
@@ -72,11 +78,7 @@ describe('work on a host that died', () => {
   });
 
   it('leaves no guest frozen: one that moved in the middle of a failed backup is thawed where it is', async () => {
-    dead.scripts.push({ hold: true });
-    const operation = await take();
-    await waitFor('the agent to work', () => dead.operations.get(operation.id));
-    const domain = dead.domains.get(vm);
-    if (domain === undefined) throw new Error('no domain');
+    const { operation, domain } = await held();
     const hostId = (await vmRow()).hostId;
     dead.removeDomain(vm);
     other.setDomain(domain);
@@ -114,11 +116,7 @@ describe('work on a host that died', () => {
   });
 
   it('is waited for as long as nobody has seen the VM run elsewhere', async () => {
-    dead.scripts.push({ hold: true });
-    const operation = await take();
-    await waitFor('the agent to work', () => dead.operations.get(operation.id));
-    const domain = dead.domains.get(vm);
-    if (domain === undefined) throw new Error('no domain');
+    const { operation, domain } = await held();
     await dead.stop();
     await manager.hostState((await vmRow()).hostId ?? '', 'Down');
     other.setDomain({ ...domain, state: DomainState.DOMAIN_STATE_SHUT_OFF });

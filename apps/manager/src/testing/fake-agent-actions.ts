@@ -12,6 +12,7 @@ import type {
 import type { Operation } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import type { ReceivedCommand } from './received-command.js';
 import { domainOf, layerOf, type FakeAgent } from './fake-agent.js';
+import { noChanges } from './fake-chains.js';
 
 type Result = Operation['result'];
 
@@ -28,7 +29,7 @@ export function act(agent: FakeAgent, command: ReceivedCommand): Result {
       const named = volumes.flatMap((volume) => volume.deltaPaths);
       const plan = named.map((path) => `merge ${path}`);
       const planned = named.map((path) => ({ action: 'merge', target: 'vda', path, into: '', because: '', backupId: '' }));
-      const changes = dryRun ? { removedPaths: [], leftPaths: [], movedPins: [] } : settle(agent, domain, volumes);
+      const changes = dryRun ? noChanges() : settle(agent, domain, volumes);
       return { $case: 'cleanupBackupError', value: { plan, planned, activePaths: {}, changes } };
     }
     case 'compactChain':
@@ -37,8 +38,7 @@ export function act(agent: FakeAgent, command: ReceivedCommand): Result {
       return { $case: 'releaseFiles', value: { releasedBytes: BigInt(command.request.paths.length) } };
     case 'deleteBackups': {
       const { deletions, volumes, header } = command.request;
-      const none = { removedPaths: [], leftPaths: [], movedPins: [] };
-      const changes = volumes.length === 0 ? none : settle(agent, domainFor(agent, header?.vmUuid), volumes);
+      const changes = volumes.length === 0 ? noChanges() : settle(agent, domainFor(agent, header?.vmUuid), volumes);
       const expungedBackupIds = deletions.flatMap(({ backupIds }) => backupIds);
       return { $case: 'deleteBackups', value: { expungedBackupIds, freedBytes: 1n, changes } };
     }

@@ -8,6 +8,11 @@ interface File {
   parent: string | undefined;
 }
 
+/** Nothing was changed; a new one each time, because what is changed is added to it. */
+export function noChanges(): ChainChanges {
+  return { removedPaths: [], leftPaths: [], movedPins: [] };
+}
+
 export class FakeChains {
   readonly files = new Map<string, File>();
   /** Says of which file somebody reads: it may be merged, and not be deleted. */
@@ -38,7 +43,7 @@ export class FakeChains {
 
   /** Lets go what may go of the volumes. The domain as it is then, and what was changed. */
   settle(domain: Domain, volumes: readonly MergeVolume[]): { domain: Domain; changes: ChainChanges } {
-    const changes: ChainChanges = { removedPaths: [], leftPaths: [], movedPins: [] };
+    const changes = noChanges();
     const disks = domain.disks.map((disk) => {
       const volume = volumes.find(({ target }) => target === disk.target);
       const active = disk.layers[0]?.path;
