@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stripBackingStore } from '../../apps/agent/src/hypervisor/domain-xml.js';
 import type { VirshHypervisor } from '../../apps/agent/src/hypervisor/virsh-hypervisor.js';
@@ -114,6 +115,14 @@ describe('a healthy VM', () => {
     expect(await hypervisor.freezeStatus(vm.uuid, 5_000)).toBe('frozen');
     await hypervisor.thaw(vm.uuid, 10_000);
     expect(await hypervisor.freezeStatus(vm.uuid, 5_000)).toBe('thawed');
+  });
+
+  it('keeps the guest agent timeout that its operator has set', async () => {
+    await host.virsh('guest-agent-timeout', vm.uuid, '--timeout', '7');
+    await hypervisor.freeze(vm.uuid, 10_000);
+    await hypervisor.thaw(vm.uuid, 10_000);
+    const state = await readFile(join(host.dir, 'run/qemu', `${oddName}.xml`), 'utf8');
+    expect(state).toContain('<agentTimeout>7</agentTimeout>');
   });
 
   it('gets overlays on exactly the wanted disks, and loses them by live commits, intermediate and active', async () => {

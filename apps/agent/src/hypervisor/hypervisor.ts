@@ -62,7 +62,7 @@ export interface Hypervisor {
   /** True when libvirt holds the memory of the stopped domain (virsh managedsave): its next start takes the disks named there. */
   hasSavedState(uuid: string): Promise<boolean>;
 
-  /** Sets the guest-agent timeout, then asks the guest to freeze. A timeout is unknown: the freeze may still happen. */
+  /** Asks the guest to freeze, waiting for it at most so long. A timeout is unknown: the freeze may still happen. */
   freeze(uuid: string, timeoutMs: number): Promise<void>;
   thaw(uuid: string, timeoutMs: number): Promise<void>;
   freezeStatus(uuid: string, timeoutMs: number): Promise<'frozen' | 'thawed'>;

@@ -120,21 +120,19 @@ export class VirshHypervisor implements Hypervisor {
   }
 
   async freeze(uuid: string, timeoutMs: number): Promise<void> {
-    await this.agent(uuid, timeoutMs, ['domfsfreeze']);
+    await this.askGuestAgent(uuid, 'guest-fsfreeze-freeze', timeoutMs);
   }
 
   async thaw(uuid: string, timeoutMs: number): Promise<void> {
-    await this.agent(uuid, timeoutMs, ['domfsthaw']);
+    await this.askGuestAgent(uuid, 'guest-fsfreeze-thaw', timeoutMs);
   }
 
   async freezeStatus(uuid: string, timeoutMs: number): Promise<'frozen' | 'thawed'> {
-    const cmd = JSON.stringify({ execute: 'guest-fsfreeze-status' });
-    const args = ['qemu-agent-command', '--timeout', String(seconds(timeoutMs)), '--cmd', cmd];
-    const answer = JSON.parse(await this.onDomain(uuid, args, timeoutMs + AGENT_MARGIN_MS)) as { return?: string };
-    if (answer.return === 'frozen' || answer.return === 'thawed') return answer.return;
+    const status = await this.askGuestAgent(uuid, 'guest-fsfreeze-status', timeoutMs);
+    if (status === 'frozen' || status === 'thawed') return status;
     throw new HoldfastError(
       'TOOL_FAILED',
-      `The guest agent of VM ${uuid} answers "${answer.return}" when asked whether it is frozen.`,
+      `The guest agent of VM ${uuid} answers ${JSON.stringify(status)} when asked whether it is frozen.`,
       {
         tool: 'guest-agent',
         vmId: uuid,
@@ -182,10 +180,19 @@ export class VirshHypervisor implements Hypervisor {
     await tendOrphan({ reader, definitions, processes, log: this.options.log }, checked(uuid));
   }
 
-  /** A request to the guest agent: libvirt is told first how long it may wait, because without that it waits for ever. */
-  private async agent(uuid: string, timeoutMs: number, args: readonly string[]): Promise<void> {
-    await this.onDomain(uuid, ['guest-agent-timeout', '--timeout', String(seconds(timeoutMs))]);
-    await this.onDomain(uuid, args, timeoutMs + AGENT_MARGIN_MS);
+  /**
+   * One request to the guest agent, with the time that libvirt may wait for it: `domfsfreeze` and `domfsthaw` have none of
+   * their own, and the domain's (`guest-agent-timeout`, for ever by default) belongs to the operator.
+   */
+  private async askGuestAgent(uuid: string, request: string, timeoutMs: number): Promise<unknown> {
+    const args = ['--timeout', String(seconds(timeoutMs)), '--cmd', JSON.stringify({ execute: request })];
+    const answer = await this.onDomain(uuid, ['qemu-agent-command', ...args], timeoutMs + AGENT_MARGIN_MS);
+    const parsed = JSON.parse(answer) as { return?: unknown };
+    if ('return' in parsed) return parsed.return;
+    throw new HoldfastError('TOOL_FAILED', `The guest agent of VM ${uuid} refused ${request}.`, {
+      tool: 'guest-agent',
+      vmId: uuid,
+    });
   }
 
   private async onDomain(uuid: string, args: readonly string[], deadlineMs?: number): Promise<string> {

@@ -71,7 +71,7 @@ export class MountedStorageLeases implements StorageLeases {
   acquire(storage: StorageSpec, operationId: string, access: 'read' | 'write'): Promise<OpenStorage> {
     return this.inOrder(storage.id, async () => {
       const held = this.leases.get(storage.id)?.operations ?? [];
-      await this.record({ storage, operations: [...new Set([...held, operationId])] });
+      if (!held.includes(operationId)) await this.record({ storage, operations: [...held, operationId] });
       try {
         const root = await this.open(storage);
         await askedAtOnce([
