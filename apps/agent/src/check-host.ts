@@ -1,10 +1,14 @@
-/** `holdfast-agent check`: what this host lacks for being backed up. Owns the list of tools; changes nothing. */
+/**
+ * `holdfast-agent check`: what this host lacks for being backed up, and which mount helpers it has. Owns the list of tools;
+ * changes nothing.
+ */
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { readHostCertificates } from './certificates/host-certificates.js';
 import { readAgentConfig } from './config/agent-config.js';
 import { silentLog } from './logging/silent-log.js';
 import { ExecaToolRunner } from './process/execa-tool-runner.js';
 import { findTool, searchPath } from './process/find-tool.js';
+import { describeHelpers, HELPER_DIRECTORIES } from './secondary/mount-helpers.js';
 
 /** Tool → Debian package. */
 const TOOLS: Readonly<Record<string, string>> = {
@@ -30,8 +34,18 @@ const TOOLS: Readonly<Record<string, string>> = {
 
 const CALL = { deadlineMs: 15_000 };
 
-/** Sentences about what is missing or wrong; empty when all is well. */
-export async function checkHost(configFile: string): Promise<string[]> {
+export interface HostCheck {
+  /** Sentences about what is missing or wrong; empty when all is well. */
+  readonly problems: readonly string[];
+  /** Sentences about what only some storages need. */
+  readonly information: readonly string[];
+}
+
+export async function checkHost(configFile: string, helperDirectories = HELPER_DIRECTORIES): Promise<HostCheck> {
+  return { problems: await findProblems(configFile), information: await describeHelpers(helperDirectories) };
+}
+
+async function findProblems(configFile: string): Promise<string[]> {
   const problems: string[] = [];
   const directories = searchPath(process.env['PATH']);
   for (const [tool, inPackage] of Object.entries(TOOLS)) {

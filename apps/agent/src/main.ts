@@ -52,12 +52,12 @@ program
 
 program
   .command('check')
-  .description('tell what this host lacks')
+  .description('tell what this host lacks, and which types of storages it can mount')
   .option(...configOption)
   .action(async ({ config }: { config: string }) => {
     const { checkHost } = await import('./check-host.js');
-    const problems = await checkHost(config);
-    for (const problem of problems) console.log(problem);
+    const { problems, information } = await checkHost(config);
+    for (const sentence of [...information, ...problems]) console.log(sentence);
     if (problems.length === 0) console.log('Everything that the agent needs is here.');
     process.exitCode = problems.length === 0 ? 0 : 1;
   });

@@ -4,6 +4,7 @@
  */
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { ToolRunner } from '../process/tool-runner.js';
+import { HELPER_DIRECTORIES, missingHelper } from './mount-helpers.js';
 import { readMounts } from './mount-table.js';
 import type { StorageSpec } from './storage-spec.js';
 
@@ -19,26 +20,39 @@ export function mountOptions(storage: Pick<StorageSpec, 'options'>): string {
 }
 
 export class Mounter {
-  constructor(private readonly tools: ToolRunner) {}
+  constructor(
+    private readonly tools: ToolRunner,
+    private readonly helperDirectories = HELPER_DIRECTORIES,
+  ) {}
 
   /** Whether something is mounted exactly there. Asks only the kernel's memory. */
   async isMounted(mountPoint: string): Promise<boolean> {
     return (await readMounts()).some((mount) => mount.mountPoint === mountPoint);
   }
 
-  /** STORAGE_MISSING when mount(8) refuses, STORAGE_HANGING when it does not end. The mount point must exist. */
+  /**
+   * STORAGE_MISSING when mount(8) refuses, with the package of the type's helper when this host lacks that; STORAGE_HANGING
+   * when mount(8) does not end. The mount point must exist.
+   */
   async mount(storage: StorageSpec, mountPoint: string): Promise<void> {
     const args = ['-t', storage.type, '-o', mountOptions(storage), '--', storage.source, mountPoint];
     const facts = { storageId: storage.id, source: storage.source };
+    // Not refused for that alone: the kernel mounts some sources by itself (an address instead of a name, the secret given).
+    const missing = await missingHelper(storage.type, this.helperDirectories);
     try {
       const result = await this.tools.run('mount', args, { deadlineMs: MOUNT_MS });
       if (result.exitCode === 0) return;
+      const said = result.stderr.trim();
       throw new HoldfastError(
         'STORAGE_MISSING',
-        `Storage "${storage.name}" (${storage.type} ${storage.source}) cannot be mounted on this host: ${result.stderr.trim()}`,
+        `Storage "${storage.name}" (${storage.type} ${storage.source}) cannot be mounted on this host` +
+          (missing === undefined
+            ? `: ${said}`
+            : `, which has no ${missing.name}: install the package ${missing.inPackage} there. mount said: ${said}`),
         {
           ...facts,
           stderr: result.stderr.slice(-2_000),
+          ...(missing !== undefined && { helper: missing.name, package: missing.inPackage }),
         },
       );
     } catch (thrown) {
