@@ -19,7 +19,6 @@ export interface DomainState {
 const PAUSED = 3;
 /** Paused without libvirt having been asked: through QEMU's monitor. */
 export const PAUSED_BEHIND_LIBVIRT = 0;
-export const PAUSED_BY_USER = 1;
 const SHUT_OFF = 5;
 const SHUT_OFF_BY_MIGRATION = 4;
 
