@@ -8,10 +8,12 @@ export interface PrimaryComparison {
   readonly inChains: ReadonlyMap<string, string>;
   /** Every path that a record names: deltas, overlays, files that restores left behind. */
   readonly recorded: ReadonlySet<string>;
+  /** Every path that lay in the chain of a volume when its VM was last seen, also of VMs that are gone. */
+  readonly lastSeen: ReadonlySet<string>;
 }
 
 /** Layers that nobody knows; of a pool that hosts share, once. */
-export function comparePrimary({ hosts, inChains, recorded }: PrimaryComparison): Finding[] {
+export function comparePrimary({ hosts, inChains, recorded, lastSeen }: PrimaryComparison): Finding[] {
   const found = new Map<string, Finding>();
   for (const host of hosts) {
     for (const { path, inode, sizeBytes, allocatedBytes } of host.layers) {
@@ -19,13 +21,15 @@ export function comparePrimary({ hosts, inChains, recorded }: PrimaryComparison)
       const same = [path, inode, sizeBytes].join('\0');
       if (found.has(same)) continue;
       const vm = inChains.get(path);
+      // The disk of a VM that was undefined, say: its owner may define it again, and the layer holds what was written last.
+      if (vm === undefined && lastSeen.has(path)) continue;
       const where = { path, hostId: host.id, allocatedBytes, inode };
       found.set(
         same,
         vm === undefined
           ? {
               ...{ ...where, kind: 'OrphanLayer' },
-              message: `${path} on ${host.name} is a layer that no VM of the zone uses and no record names. It can be removed.`,
+              message: `${path} on ${host.name} is a layer that no VM of the zone uses, or used when it was last seen, and no record names. It can be removed.`,
             }
           : {
               ...{ ...where, kind: 'UntrackedLayer' },

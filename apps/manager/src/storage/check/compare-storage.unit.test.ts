@@ -193,12 +193,13 @@ describe('comparePrimary', () => {
 
   it('tells layers that nobody knows from those that are used or recorded', () => {
     const found = comparePrimary({
-      hosts: [host('h1', layer('/p/orphan'), layer('/p/used'), layer('/p/recorded'), layer('/p/both'))],
+      hosts: [host('h1', layer('/p/orphan'), layer('/p/used'), layer('/p/recorded'), layer('/p/both'), layer('/p/seen'))],
       inChains: new Map([
         ['/p/used', 'vm'],
         ['/p/both', 'vm'],
       ]),
       recorded: new Set(['/p/recorded', '/p/both']),
+      lastSeen: new Set(['/p/seen', '/p/used']),
     });
     expect(brief(found)).toEqual(['OrphanLayer /p/orphan', 'UntrackedLayer /p/used']);
     expect(found.map(isRemovable)).toEqual([true, false]);
@@ -207,7 +208,7 @@ describe('comparePrimary', () => {
 
   it('names a file of a shared pool once, and files of the same name on two hosts twice', () => {
     const hosts = [host('h1', layer('/p/a'), layer('/p/b', 1n)), host('h2', layer('/p/a'), layer('/p/b', 2n))];
-    const found = comparePrimary({ hosts, inChains: new Map(), recorded: new Set() });
+    const found = comparePrimary({ hosts, inChains: new Map(), recorded: new Set(), lastSeen: new Set() });
     expect(found.map(({ path, hostId }) => `${path} ${hostId}`)).toEqual(['/p/a h1', '/p/b h1', '/p/b h2']);
   });
 });

@@ -6,6 +6,7 @@ import type { StorageCheck } from '@holdfast/shared/api/storage.js';
 import type { SurveyedEntry } from '@holdfast/shared/wire/generated/holdfast/agent/v1/survey.js';
 import type { Caller } from '../../access/caller.js';
 import { BackupsService } from '../../backups/backups.service.js';
+import { DeletionsService } from '../../deletions/deletions.service.js';
 import { OfferingsService } from '../../offerings/offerings.service.js';
 import { HostEntity } from '../../persistence/entities/inventory.entities.js';
 import { VmEntity, VolumeDeltaEntity } from '../../persistence/entities/vm.entities.js';
@@ -176,6 +177,23 @@ describe('the check of a storage', () => {
     await expect(manager.get(StorageCheckService).check(manager.admin, randomUUID())).rejects.toMatchObject({
       code: 'NOT_FOUND',
     });
+  });
+
+  it.each(['its head is deleted', 'its chain is finished'])('leaves the newest layer of an undefined VM alone when %s', async (how) => {
+    const { id } = await backup();
+    inPool();
+    const [delta] = agent.domains.get(vm)?.disks[0]?.layers.map(({ path }) => path) ?? [];
+    expect(agent.layers.map(({ path }) => path)).toEqual([delta]);
+    agent.removeDomain(vm);
+    await waitFor('the VM is gone', async () => (await rows().findOneBy(VmEntity, { id: vm, powerState: 'Gone' })) ?? undefined);
+    const operations =
+      how === 'its head is deleted'
+        ? (await manager.get(DeletionsService).deleteOne(manager.admin, id, { forced: true, dryRun: false })).operations
+        : [await manager.get(VmsService).finishBackupChain(manager.admin, vm, { dryRun: false })];
+    for (const one of operations) expect(await manager.finished(one.id)).toMatchObject({ state: 'Succeeded' });
+    // No record names the delta any more, but all that was written since the backup is in it.
+    expect(await rows().countBy(VolumeDeltaEntity, { vmId: vm })).toBe(0);
+    expect((await check()).findings.filter(({ hostId }) => hostId !== undefined)).toEqual([]);
   });
 
   it('checks with the hosts that answer, and removes nothing while one does not', async () => {

@@ -155,7 +155,7 @@ export class StorageCheckService {
       entries,
       findings: [
         ...compareStorage({ storageId, entries, backups, busyVmIds }),
-        ...comparePrimary({ hosts: primary, inChains, recorded: await this.recordedPaths() }),
+        ...comparePrimary({ hosts: primary, inChains, ...(await this.knownPaths()) }),
       ],
       notChecked: [
         ...silent.map((error) => `Layers on a host that cannot be asked: ${error.message}`),
@@ -186,21 +186,23 @@ export class StorageCheckService {
     return rows.map((row) => row.vm_id);
   }
 
-  private async recordedPaths(): Promise<Set<string>> {
+  private async knownPaths(): Promise<{ recorded: Set<string>; lastSeen: Set<string> }> {
     const { manager } = this.dataSource;
     const [deltas, overlays, pins, superseded, volumes] = await Promise.all([
       manager.find(VolumeDeltaEntity, { select: { path: true } }),
       manager.find(VolumeOverlayEntity, { select: { path: true } }),
       manager.find(VmSnapshotVolumeEntity, { select: { pinnedPath: true } }),
       manager.find(SupersededFileEntity, { select: { path: true } }),
-      manager.find(VolumeEntity, { select: { basePath: true, intendedPath: true } }),
+      manager.find(VolumeEntity, { select: { basePath: true, intendedPath: true, layers: true } }),
     ]);
-    return new Set(
-      [...deltas, ...overlays, ...superseded]
-        .map(({ path }) => path)
-        .concat(pins.map(({ pinnedPath }) => pinnedPath))
-        .concat(volumes.flatMap((one) => [one.basePath, one.intendedPath ?? ''])),
-    );
+    const recorded = [...deltas, ...overlays, ...superseded]
+      .map(({ path }) => path)
+      .concat(pins.map(({ pinnedPath }) => pinnedPath))
+      .concat(volumes.flatMap((one) => [one.basePath, one.intendedPath ?? '']));
+    return {
+      recorded: new Set(recorded),
+      lastSeen: new Set(volumes.flatMap(({ layers }) => layers.map(({ path }) => path))),
+    };
   }
 }
 
