@@ -36,10 +36,9 @@ async function run(
       if (facts === undefined) return '0';
       const domain = await observeSettled(ports, vmUuid, context.log);
       await demandUnused(ports, vmUuid, domain, path, []);
-      const locked =
-        (await ports.images.isLocked(path, 'qcow2').catch(() => false)) ||
-        (await ports.images.isLocked(path, 'raw').catch(() => false));
-      if (locked) throw new HoldfastError('IMAGE_LOCKED', `${path} is open in a running process, so it stays.`, { path });
+      // A lock that cannot be asked is none that is free: for a VM on another host it is all that protects the file.
+      if (await ports.images.isLocked(path, 'raw'))
+        throw new HoldfastError('IMAGE_LOCKED', `${path} is open in a running process, so it stays.`, { path });
       await ports.files.remove(path);
       return String(facts.allocatedBytes);
     });
