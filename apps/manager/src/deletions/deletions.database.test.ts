@@ -6,7 +6,6 @@ import type { Operation } from '@holdfast/shared/api/operations.js';
 import type { DeleteBackupsRequest } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import { OperationState, StepState, VmOutcome } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import type { Caller } from '../access/caller.js';
-import { AccountsService } from '../accounts/accounts.service.js';
 import { BackupsService } from '../backups/backups.service.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
@@ -342,13 +341,7 @@ describe('deleting backups', () => {
   });
 
   it("a user deletes its own, and takes nothing of another account's with it", async () => {
-    const accounts = manager.get(AccountsService);
-    const newUser = async (name: string): Promise<Caller> => {
-      const account = await accounts.createAccount(manager.admin, { name });
-      const key = await accounts.createApiKey(manager.admin, { name, role: 'user', accountId: account.id });
-      return accounts.authenticate(key.secret);
-    };
-    const [shop, bank] = [await newUser('shop'), await newUser('bank')];
+    const [shop, bank] = [await manager.newUser('shop'), await manager.newUser('bank')];
     const own = (caller: Caller) => manager.get(VmsService).update(manager.admin, vm, { accountId: caller.accountId as never });
     await own(shop);
     const b1 = await backup('b1');

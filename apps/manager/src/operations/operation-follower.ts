@@ -118,27 +118,33 @@ export class OperationFollower {
     try {
       prepared = await handler.prepare(operation);
     } catch (thrown) {
-      const error = HoldfastError.from(thrown);
-      if (isUncertain(error)) {
-        await this.queue.release(claim, error.message, WAIT_MS);
-      } else {
-        if (error.code === 'BUG')
-          this.logger.error('planning failed', { operationId: operation.id, reason: (thrown as Error).stack });
-        await this.ends.refused(operation, claim, handler, error);
-      }
+      await this.unplanned(operation, claim, handler, thrown);
       return false;
     }
-    switch (prepared.kind) {
-      case 'wait':
-        await this.queue.release(claim, prepared.reason, WAIT_MS);
-        return false;
-      case 'done':
-        await this.ends.locally(operation, claim, prepared);
-        return false;
-      case 'send':
-        await this.store(operation, claim, prepared);
-        return true;
+    if (prepared.kind === 'wait') {
+      await this.queue.release(claim, prepared.reason, WAIT_MS);
+      return false;
     }
+    try {
+      if (prepared.kind === 'send') await this.store(operation, claim, prepared);
+      else await this.ends.locally(operation, claim, prepared);
+    } catch (thrown) {
+      // A lease that is lost, a database that is away: the plan is not to blame.
+      if (!(thrown instanceof HoldfastError)) throw thrown;
+      await this.unplanned(operation, claim, handler, thrown);
+      return false;
+    }
+    return prepared.kind === 'send';
+  }
+
+  /** No plan, or one that did not hold when it was to be written down: nothing was. */
+  private async unplanned(operation: OperationEntity, claim: Claim, handler: OperationHandler, thrown: unknown): Promise<void> {
+    const error = HoldfastError.from(thrown);
+    if (isUncertain(error)) return this.queue.release(claim, error.message, WAIT_MS);
+    if (error.code === 'PLAN_OUTDATED') return this.queue.release(claim, `a new plan: ${error.message}`, WAIT_MS);
+    if (error.code === 'BUG')
+      this.logger.error('planning failed', { operationId: operation.id, reason: (thrown as Error).stack });
+    await this.ends.refused(operation, claim, handler, error);
   }
 
   /** One transaction: new fencing token, intended paths, command. From here on the command is what is sent, whoever sends it. */

@@ -14,13 +14,17 @@ import type { VmEntity } from '../persistence/entities/vm.entities.js';
 export type Preparation =
   /** Not now; tried again. `reason` is shown: "the host "a" to answer". */
   | { readonly kind: 'wait'; readonly reason: string }
-  /** Nothing to do on a host. `record` runs in the transaction that ends the operation. */
+  /** Nothing to do on a host. `record` runs in the transaction that ends the operation, and may refuse as that of `send`. */
   | {
       readonly kind: 'done';
       readonly plan: readonly string[];
       readonly record: (manager: EntityManager, vm: VmEntity) => Promise<void>;
     }
-  /** To be sent to a host. `record` writes the intended paths in the transaction that stores the command, before it is sent. */
+  /**
+   * To be sent to a host. `record` writes the intended paths in the transaction that stores the command, before it is sent. It
+   * has the VM's lock, which planning had not: what must still be true is looked at there. It refuses as `prepare` does, or
+   * throws PLAN_OUTDATED to be planned again.
+   */
   | {
       readonly kind: 'send';
       readonly hostId: string;

@@ -5,6 +5,7 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { AgentOperation, RestoredVolume } from '../agents/agent-types.js';
 import type { RestoreBackup } from '../persistence/agent-command.js';
 import { hostProblem, requireHost } from '../inventory/host-lookup.js';
+import { demandSameOwner } from '../inventory/vm-lookup.js';
 import { VmRefresher } from '../inventory/vm-refresher.js';
 import type { OperationHandler, Preparation } from '../operations/operation-handler.js';
 import { OperationQueue } from '../operations/operation-queue.js';
@@ -45,6 +46,7 @@ export class RestoreBackupHandler implements OperationHandler {
     const manager = this.dataSource.manager;
     const input = restoreInputSchema.parse(operation.input);
     const known = await manager.findOneByOrFail(VmEntity, { id: operation.vmId });
+    demandSameOwner(known, operation);
     const backup = await manager.findOneByOrFail(BackupEntity, { id: operation.backupId ?? '' });
     if (backup.state !== 'BackedUp') {
       throw new HoldfastError(
@@ -102,7 +104,8 @@ export class RestoreBackupHandler implements OperationHandler {
       hostId: gone ? hostId : (vm.hostId ?? hostId),
       command: { kind: 'restoreBackup', request },
       // The disks are known again by these paths when they show up before the agent has said that it is done.
-      record: async (tx) => {
+      record: async (tx, now) => {
+        demandSameOwner(now, operation);
         for (const volume of request.volumes) await tx.update(VolumeEntity, { id: volume.key }, { intendedPath: volume.newPath });
       },
     };

@@ -5,11 +5,14 @@ import type { Operation } from '@holdfast/shared/api/operations.js';
 import { DomainState } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
 import type { RestoreBackupRequest } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import { OperationState, VmOutcome } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
+import type { Caller } from '../access/caller.js';
 import { BackupsService } from '../backups/backups.service.js';
+import { VmRefresher } from '../inventory/vm-refresher.js';
 import { OfferingsService } from '../offerings/offerings.service.js';
 import { VmEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
 import { StoragesService } from '../storage/storages.service.js';
 import { domainOf, type FakeAgent } from '../testing/fake-agent.js';
+import { backUp, startBackup } from '../testing/protected-vm.js';
 import { TestCluster } from '../testing/test-database.js';
 import { managerFolder, TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
@@ -180,6 +183,52 @@ describe('a restore', () => {
     await manager.finished(failed.id);
     await expect(manager.get(RestoresService).restore(manager.admin, failed.backupId ?? '', WISH)).rejects.toMatchObject({
       code: 'WRONG_STATE',
+    });
+  });
+
+  describe('of a VM that was given to another account', () => {
+    let shop: Caller;
+    let bank: Caller;
+    const give = (to: Caller) => manager.get(VmsService).update(manager.admin, vm, { accountId: to.accountId as never });
+    const dropping = { ...WISH, dropSnapshots: true };
+
+    beforeEach(async () => {
+      [shop, bank] = [await manager.newUser('shop'), await manager.newUser('bank')];
+      await give(shop);
+      backupId = (await backUp(manager, vm)).id;
+      await shutOff();
+    });
+
+    it('is not for the former owner, whose backup it is; an administrator may', async () => {
+      await give(bank);
+      await expect(manager.get(RestoresService).restore(shop, backupId, dropping)).rejects.toMatchObject({ code: 'NOT_FOUND' });
+      const asked = await manager.get(RestoresService).restore(manager.admin, backupId, dropping);
+      expect(await manager.finished(asked.id)).toMatchObject({ state: 'Succeeded' });
+    });
+
+    it('does not begin when it was given away while the restore waited', async () => {
+      agent.scripts.push({ hold: true });
+      const before = await startBackup(manager, vm, { isolated: true });
+      await waitFor('the agent to work', () => agent.operations.get(before.id));
+      const asked = await manager.get(RestoresService).restore(shop, backupId, dropping);
+      await give(bank);
+      agent.resume(before.id);
+      expect(await manager.finished(asked.id)).toMatchObject({ state: 'Failed', error: { code: 'WRONG_STATE' } });
+      expect(agent.accepted.map(({ kind }) => kind)).not.toContain('restoreBackup');
+      expect(await vmRow()).toMatchObject({ activeOperationId: null, protectionState: 'Ok' });
+    });
+
+    it('does not begin when it is given away in the middle of its planning', async () => {
+      const refresher = manager.get(VmRefresher);
+      const look = refresher.refresh.bind(refresher);
+      refresher.refresh = async (known) => {
+        const seen = await look(known);
+        await give(bank);
+        return seen;
+      };
+      const asked = await manager.get(RestoresService).restore(shop, backupId, dropping);
+      expect(await manager.finished(asked.id)).toMatchObject({ state: 'Failed', error: { code: 'WRONG_STATE' } });
+      expect(agent.accepted.map(({ kind }) => kind)).not.toContain('restoreBackup');
     });
   });
 });

@@ -13,7 +13,7 @@ import { requireVm } from '../inventory/vm-lookup.js';
 import { supersededFileView } from '../inventory/vm-view.js';
 import { OperationQueue } from '../operations/operation-queue.js';
 import { operationView } from '../operations/operation-view.js';
-import { SupersededFileEntity, VmEntity } from '../persistence/entities/vm.entities.js';
+import { SupersededFileEntity } from '../persistence/entities/vm.entities.js';
 import { vmRunning, type RestoreInput } from './restore-input.js';
 import { snapshotsInTheWay } from './snapshots-in-the-way.js';
 
@@ -25,7 +25,7 @@ export class RestoresService {
     private readonly audit: AuditLog,
   ) {}
 
-  /** Restores a stopped VM, or one that is gone, from a backup. VM_RUNNING while it runs. */
+  /** Restores a stopped VM, or one that is gone, from a backup; the caller must be allowed to see both. VM_RUNNING while it runs. */
   async restore(caller: Caller, backupId: string, input: RestoreBackup): Promise<Operation> {
     if (input.hostId !== undefined) requireAdmin(caller, 'choose the host of a restore');
     const manager = this.dataSource.manager;
@@ -37,11 +37,8 @@ export class RestoresService {
         { backupId, state: backup.state },
       );
     }
-    const vm = await manager.findOneBy(VmEntity, { id: backup.vmId });
-    if (vm === null)
-      throw new HoldfastError('NOT_FOUND', `The VM "${backup.vmName}" of this backup is not known any more.`, {
-        vmId: backup.vmId,
-      });
+    // The backup may be older than the VM's present owner.
+    const vm = await requireVm(manager, caller, backup.vmId);
     if (vm.powerState === 'Running' || vm.powerState === 'Paused') throw vmRunning(vm);
     if (vm.powerState !== 'Gone' && input.hostId !== undefined && input.hostId !== vm.hostId) {
       throw new HoldfastError(

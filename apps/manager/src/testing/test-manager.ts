@@ -53,6 +53,14 @@ export class TestManager {
     await this.database.close();
   }
 
+  /** A user of a new account with this name. */
+  async newUser(name: string): Promise<Caller> {
+    const accounts = this.get(AccountsService);
+    const account = await accounts.createAccount(this.admin, { name });
+    const key = await accounts.createApiKey(this.admin, { name, role: 'user', accountId: account.id });
+    return accounts.authenticate(key.secret);
+  }
+
   async newZone(name = `zone ${randomUUID()}`): Promise<string> {
     return (await this.get(ZonesService).create(this.admin, { name })).id;
   }

@@ -8,6 +8,7 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { AgentOperation, RevertedVmSnapshot } from '../agents/agent-types.js';
 import { chainRefusal } from '../backups/backup-refusals.js';
 import { hostProblem, requireHost } from '../inventory/host-lookup.js';
+import { demandSameOwner } from '../inventory/vm-lookup.js';
 import { VmRefresher } from '../inventory/vm-refresher.js';
 import type { OperationHandler, Preparation } from '../operations/operation-handler.js';
 import { OperationHandlers } from '../operations/operation-handlers.js';
@@ -44,6 +45,7 @@ export class RevertSnapshotHandler implements OperationHandler {
     const manager = this.dataSource.manager;
     const input = revertSnapshotInputSchema.parse(operation.input);
     const known = await this.refresher.seek(await manager.findOneByOrFail(VmEntity, { id: operation.vmId }));
+    demandSameOwner(known, operation);
     if (known.powerState === 'Gone' || known.hostId === null) throw gone(known);
     const problem = hostProblem(await requireHost(manager, known.hostId));
     if (problem !== undefined) return { kind: 'wait', reason: problem.message };
@@ -68,7 +70,8 @@ export class RevertSnapshotHandler implements OperationHandler {
       kind: 'send',
       hostId: vm.hostId,
       command: { kind: 'revertVmSnapshot', request: { volumes } },
-      record: async (tx) => {
+      record: async (tx, now) => {
+        demandSameOwner(now, operation);
         await tx.delete(VolumeOverlayEntity, { operationId: operation.id });
         await tx.insert(
           VolumeOverlayEntity,

@@ -12,7 +12,7 @@ import { VmEntity, VolumeDeltaEntity } from '../persistence/entities/vm.entities
 import { RestoresService } from '../restores/restores.service.js';
 import type { FakeAgent } from '../testing/fake-agent.js';
 import type { ReceivedCommand } from '../testing/received-command.js';
-import { protectedVm } from '../testing/protected-vm.js';
+import { protectedVm, startBackup } from '../testing/protected-vm.js';
 import { TestCluster } from '../testing/test-database.js';
 import { managerFolder, TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
@@ -329,5 +329,22 @@ describe('VM snapshots', () => {
     // What was lost with a snapshot's layer is explained again without the snapshot.
     await remove(s1);
     expect(await vmRow()).toMatchObject({ protectionState: 'Ok' });
+  });
+
+  it('a revert does not begin when the VM was given to another account meanwhile; nothing of it is left', async () => {
+    const [shop, bank] = [await manager.newUser('shop'), await manager.newUser('bank')];
+    const give = (to: Caller) => manager.get(VmsService).update(manager.admin, vm, { accountId: to.accountId as never });
+    await give(shop);
+    const snapshot = await take('before');
+    await power('Stopped');
+    agent.scripts.push({ hold: true });
+    const before = await startBackup(manager, vm, { isolated: true });
+    await waitFor('the agent to work', () => agent.operations.get(before.id));
+    const asked = await service().revert(shop, snapshot.id);
+    await give(bank);
+    agent.resume(before.id);
+    expect(await manager.finished(asked.id)).toMatchObject({ state: 'Failed', error: { code: 'WRONG_STATE' } });
+    expect(agent.accepted.map(({ kind }) => kind)).not.toContain('revertVmSnapshot');
+    expect(await rows().countBy(VolumeOverlayEntity, { operationId: asked.id })).toBe(0);
   });
 });
