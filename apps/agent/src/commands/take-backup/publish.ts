@@ -64,7 +64,21 @@ export async function publish(
       return null;
     }),
   );
-  const manifest = buildManifest(ports, request, facts);
+  await publishManifest(ports, request, context, root, buildManifest(ports, request, facts));
+}
+
+/**
+ * The second stage alone. Also for an operation that finds its manifest there without having seen the end of this step: what
+ * can be read may still be lost with the power, until the folders are synced.
+ */
+export async function publishManifest(
+  ports: CommandPorts,
+  request: TakeBackupRequest,
+  context: StepContext,
+  root: string,
+  manifest: Manifest,
+): Promise<void> {
+  const folder = join(root, backupFolder(request.header.vmUuid, request.backupId));
   await context.step('publish-manifest', '', { manifest }, (intent) =>
     untilStorageAnswers(ports, request, root, context, async () => {
       await writeWhole(ports, join(folder, MANIFEST_FILE), `${JSON.stringify(intent.manifest, null, 2)}\n`);

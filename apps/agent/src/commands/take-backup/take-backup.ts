@@ -10,6 +10,7 @@
 import { dirname, join } from 'node:path';
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import type { Manifest } from '@holdfast/shared/manifest/manifest.js';
 import { MANIFEST_FILE, backupFolder } from '@holdfast/shared/manifest/paths.js';
 import type { Command, Outcome, StepContext } from '../../operations/command.js';
 import { askedAtOnce } from '../../process/asked-at-once.js';
@@ -24,7 +25,7 @@ import { together } from '../shared/together.js';
 import { copyVolume, type CopiedVolume } from './copy.js';
 import { isOnStorage } from './on-storage.js';
 import { checkSecondarySpace, preflight, type Preflight } from './preflight.js';
-import { publish } from './publish.js';
+import { publish, publishManifest } from './publish.js';
 import { undoTakeBackup } from './undo.js';
 
 const planJson = bigintJson<Preflight>();
@@ -87,11 +88,19 @@ async function lookAtTheEnd(
   }
 }
 
-/** Is the manifest there? In doubt (an earlier life died while renaming it) the storage itself must say. */
+/**
+ * Is the manifest there, durably? In doubt (an earlier life died while renaming it) the storage itself must say; one that is
+ * there is made durable by the rest of its step.
+ */
 async function isPublished(ports: CommandPorts, request: TakeBackupRequest, context: StepContext): Promise<boolean> {
   const record = context.recorded('publish-manifest');
   if (record === undefined || record.confirmed) return record?.confirmed === true;
-  return isOnStorage(ports, request, context);
+  if (!(await isOnStorage(ports, request, context))) return false;
+  // 'read': what is written already does not need the proof that more can be written.
+  const { root } = await ports.storages.acquire(request.storage, request.header.operationId, 'read');
+  const { manifest } = record.intent as { manifest: Manifest };
+  await publishManifest(ports, request, context, root, manifest);
+  return true;
 }
 
 async function copyAndPublish(
