@@ -1,7 +1,13 @@
 /** Retention on a real PostgreSQL: two whole managers on one database, and a host in memory that deletes what it is told. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { createScheduleSchema, type CreateSchedule, type Schedule } from '@holdfast/shared/api/schedules.js';
+import {
+  createScheduleSchema,
+  previewScheduleSchema,
+  type CreateSchedule,
+  type Schedule,
+} from '@holdfast/shared/api/schedules.js';
+import type { Caller } from '../access/caller.js';
 import { BackupsService } from '../backups/backups.service.js';
 import { OfferingsService } from '../offerings/offerings.service.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
@@ -125,5 +131,23 @@ describe('retention', () => {
     await settled(schedule);
     expect(await states(schedule)).toEqual(['Expunged', 'Expunged', 'BackedUp']);
     expect((await deletions()).every((one) => one.state === 'Succeeded')).toBe(true);
+  });
+
+  it('leaves what a former owner of the VM has, and does not show it', async () => {
+    const [shop, bank] = [await manager.newUser('shop'), await manager.newUser('bank')];
+    const give = (to: Caller) => manager.get(VmsService).update(manager.admin, vm, { accountId: to.accountId as never });
+    await give(shop);
+    const schedule = await make({ isolated: true, retention: { maxBackups: 2 } });
+    await back(schedule, 2);
+    await give(bank);
+    await back(schedule, 3);
+    expect(await states(schedule)).toEqual(['BackedUp', 'BackedUp', 'Expunged', 'BackedUp', 'BackedUp']);
+
+    const timing = previewScheduleSchema.parse({ when: '0 0 1 1 *', scheduleId: schedule.id, retention: { maxBackups: 1 } });
+    const shown = await service().preview(bank, vm, timing);
+    expect(shown.retention.map(({ keep }) => keep)).toEqual([true, false]);
+    const said = await service().applyRetention(manager.admin, schedule.id, { dryRun: true });
+    expect(said.retention.map(({ keep }) => keep)).toEqual([true, true]);
+    expect((await manager.get(BackupsService).list(shop, { limit: 10 })).items).toHaveLength(2);
   });
 });

@@ -4,7 +4,7 @@
  * several managers ask once, and a manager that dies leaves the rest to be asked for.
  */
 import { Injectable } from '@nestjs/common';
-import { DataSource, type EntityManager } from 'typeorm';
+import { DataSource, IsNull, type EntityManager } from 'typeorm';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import type { RetentionVerdict } from '@holdfast/shared/api/schedules.js';
 import type { BackupId } from '@holdfast/shared/ids/ids.js';
@@ -13,6 +13,7 @@ import { DeletionsService } from '../deletions/deletions.service.js';
 import { lockVm } from '../inventory/vm-lookup.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
 import { ScheduleEntity } from '../persistence/entities/schedule.entity.js';
+import { VmEntity } from '../persistence/entities/vm.entities.js';
 
 export interface AppliedRetention {
   /** Newest first. */
@@ -28,9 +29,15 @@ export class RetentionService {
     private readonly deletions: DeletionsService,
   ) {}
 
-  /** What a policy says of the backups that a schedule has now. Changes nothing. */
-  judge(scheduleId: string, policy: RetentionPolicy | null, timeZone: string): Promise<RetentionVerdict[]> {
-    return verdicts(this.dataSource.manager, scheduleId, policy, timeZone);
+  /** What a policy says of the backups that a schedule has now for the VM's owner. Changes nothing. */
+  async judge(
+    known: Pick<ScheduleEntity, 'id' | 'vmId'>,
+    policy: RetentionPolicy | null,
+    timeZone: string,
+  ): Promise<RetentionVerdict[]> {
+    const manager = this.dataSource.manager;
+    const { accountId } = await manager.findOneByOrFail(VmEntity, { id: known.vmId });
+    return verdicts(manager, { scheduleId: known.id, accountId, policy, timeZone });
   }
 
   /**
@@ -39,11 +46,11 @@ export class RetentionService {
    */
   async apply(known: Pick<ScheduleEntity, 'id' | 'vmId'>, dueAt?: Date): Promise<AppliedRetention> {
     return this.dataSource.transaction(async (tx) => {
-      await lockVm(tx, known.vmId);
+      const { accountId } = await lockVm(tx, known.vmId);
       const row = await tx.findOneBy(ScheduleEntity, { id: known.id, ...(dueAt === undefined ? {} : { retentionDueAt: dueAt }) });
       if (row === null) return { retention: [], operation: undefined };
       await tx.update(ScheduleEntity, { id: row.id }, { retentionDueAt: null });
-      const retention = await verdicts(tx, row.id, row.retention, row.timeZone);
+      const retention = await verdicts(tx, { scheduleId: row.id, accountId, policy: row.retention, timeZone: row.timeZone });
       const ids = retention.filter((verdict) => !verdict.keep).map((verdict) => verdict.backupId);
       const why = `the retention of the schedule "${row.name}"`;
       return { retention, operation: ids.length === 0 ? undefined : await this.deletions.deleteAsSystem(tx, row.vmId, ids, why) };
@@ -51,14 +58,20 @@ export class RetentionService {
   }
 }
 
-/** Of the backups of the schedule that exist and that nobody has deleted. */
-async function verdicts(
-  manager: EntityManager,
-  scheduleId: string,
-  policy: RetentionPolicy | null,
-  timeZone: string,
-): Promise<RetentionVerdict[]> {
-  const rows = await manager.findBy(BackupEntity, { scheduleId, state: 'BackedUp' });
+interface Wish {
+  readonly scheduleId: string;
+  /** Who has the VM. */
+  readonly accountId: string | null;
+  readonly policy: RetentionPolicy | null;
+  readonly timeZone: string;
+}
+
+/**
+ * Of the backups of the schedule that exist and that nobody has deleted. A schedule goes with its VM to another account, the
+ * backups that it made before do not: who sets its rules now neither deletes nor sees them.
+ */
+async function verdicts(manager: EntityManager, { scheduleId, accountId, policy, timeZone }: Wish): Promise<RetentionVerdict[]> {
+  const rows = await manager.findBy(BackupEntity, { scheduleId, state: 'BackedUp', accountId: accountId ?? IsNull() });
   const backups = new Map(
     rows.flatMap((row) => (row.frozenAt === null ? [] : [[row.id, { ...row, order: row.seq, frozenAt: row.frozenAt }]])),
   );

@@ -126,7 +126,10 @@ export class SchedulesService {
     return {
       cron: times.cron,
       runs: times.after(now, RUNS_SHOWN).map((at) => ({ at: at.toISOString(), local: localIso(local(at)) })),
-      retention: scheduleId === undefined ? [] : await this.retention.judge(scheduleId, input.retention ?? null, input.timeZone),
+      retention:
+        scheduleId === undefined
+          ? []
+          : await this.retention.judge({ id: scheduleId, vmId }, input.retention ?? null, input.timeZone),
     };
   }
 
@@ -139,8 +142,7 @@ export class SchedulesService {
   /** Applies its retention now, as it is after each of its backups. With `dryRun` only the verdicts. */
   async applyRetention(caller: Caller, scheduleId: string, input: ApplyRetention): Promise<AppliedRetention> {
     const row = await this.require(this.dataSource.manager, caller, scheduleId);
-    if (input.dryRun)
-      return { retention: await this.retention.judge(scheduleId, row.retention, row.timeZone), operation: undefined };
+    if (input.dryRun) return { retention: await this.retention.judge(row, row.retention, row.timeZone), operation: undefined };
     const applied = await this.retention.apply(row);
     const operationId = applied.operation?.id ?? '';
     this.audit.changed(caller, 'schedule.apply-retention', { scheduleId, vmId: row.vmId, operationId });
