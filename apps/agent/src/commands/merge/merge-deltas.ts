@@ -18,7 +18,7 @@ import { observeExisting } from '../shared/observe-settled.js';
 import { mergeSubject, NO_CHANGES, pinsAfter, recordedChanges } from './chain-changes.js';
 import { commitLive } from './commit-live.js';
 import { commitOffline } from './commit-offline.js';
-import { discardDelta } from './discard-delta.js';
+import { discardDelta, ofAnotherBoot } from './discard-delta.js';
 import { forgetBackingStore } from './forget-backing-store.js';
 import { observeTree, type VolumeTree } from './observe-tree.js';
 import { planOf } from './plan-of.js';
@@ -88,8 +88,6 @@ export async function mergeDeltas(
         );
       }
     }
-    if (context.rebooted && removal.kind !== 'merge' && context.recorded(`${prefix}discard`, subject) === undefined)
-      throw ofAnotherBoot(vmUuid, removal);
     const pins = pinsAfter(volume, recordedChanges(context, target, prefix), removal);
     await context.step(`${prefix}discard`, subject, { path: removal.path }, ({ path }) =>
       discardDelta(ports, context, vmUuid, path, pins),
@@ -117,10 +115,10 @@ async function mergeOne(
       return (await isProvenMerged(ports, domain, seen, intent)) ? 'merged' : 'unproven';
     }
     if (seen.tree.parents.get(intent.path) !== intent.into) throw unexplained(domain, intent, chainOf(seen.tree, intent.path));
+    if (context.rebooted) throw ofAnotherBoot(vmUuid, intent.path);
     if (!intent.commit) return 'merged';
     const fate = fateOf({ tree: seen.tree, untouchable: seen.template }, intent.path);
     if (fate.kind !== 'merge') return 'kept';
-    if (context.rebooted) throw ofAnotherBoot(vmUuid, intent);
     await demandNoSavedState(ports, domain);
     try {
       if (domain.persistent) await forgetBackingStore(ports, vmUuid, intent.target);
@@ -157,15 +155,6 @@ async function isProvenMerged(ports: CommandPorts, domain: ObservedDomain, seen:
   // Gone by other hands: nothing can be compared, and nothing may need it.
   if ((await ports.files.stat(path)) === undefined) return intent.branches.length === 0 && intent.pins.length === 0;
   return ports.images.equal({ path, format: 'qcow2' }, { path: into, format });
-}
-
-/** What was begun is finished where the chain shows that it is done; nothing new is done by a plan of before the restart. */
-function ofAnotherBoot(vmUuid: string, { target, path }: MergeIntent): HoldfastError {
-  return new HoldfastError(
-    'PLAN_OUTDATED',
-    `The host was restarted since it was planned that ${path} goes, and the VM may have been started on another host. It is planned anew where the VM is.`,
-    { vmId: vmUuid, target, path },
-  );
 }
 
 function unexplained(domain: ObservedDomain, intent: Merge, chain: readonly string[]): HoldfastError {

@@ -169,7 +169,7 @@ class World {
 class Journal {
   readonly steps = new Map<string, RecordedStep>();
 
-  life(world: World): StepContext {
+  life(world: World, rebooted = false): StepContext {
     const seen = new Set<string>();
     const step = async (
       name: string,
@@ -192,7 +192,8 @@ class Journal {
       return result;
     };
     const recorded = (name: string, subject = '') => this.steps.get(`${name} ${subject}`);
-    return { step, recorded, warn: () => undefined, progress: () => undefined, log: silentLog } as unknown as StepContext;
+    const silent = { warn: () => undefined, progress: () => undefined, log: silentLog };
+    return { step, recorded, rebooted, ...silent } as unknown as StepContext;
   }
 }
 
@@ -306,3 +307,32 @@ describe('mergeDeltas', () => {
     );
   });
 });
+
+  it('deletes nothing in another boot of the host, tells what is left, and leaves it to the next operation', async () => {
+    await fc.assert(
+      fc.asyncProperty(cases, async (raw) => {
+        const start = build(raw);
+        const { world, volume, tree } = start;
+        const before = new Map([...world.files.keys()].map((path) => [path, world.view(path)]));
+        const plan = planChain({ tree, removable: new Set(volume.deltaPaths), untouchable: new Set() });
+        const first = new Journal();
+        world.left = raw.at;
+        await mergeDeltas(world.ports(), first.life(world), VM, volume, '').catch(() => undefined);
+        world.left = Infinity;
+        const there = [...world.files.keys()];
+        const end = await mergeDeltas(world.ports(), first.life(world, true), VM, volume, '').catch(HoldfastError.from);
+        expect([...world.files.keys()]).toEqual(there);
+        if (end instanceof HoldfastError) expect(end.code).toBe('PLAN_OUTDATED');
+        const done = recordedChanges(first.life(world, true), 'vda', '');
+        for (const path of done.removedPaths) expect(there).not.toContain(path);
+        for (const path of done.leftPaths) expect(there).toContain(path);
+        const next = { ...volume, pins: pinsAfter(volume, done) };
+        expectKept(world, before, next.pins, start);
+        const changes = await mergeDeltas(world.ports(), new Journal().life(world), VM, next, '');
+        expectKept(world, before, pinsAfter(next, changes), start);
+        for (const path of done.leftPaths) expect(world.files.has(path)).toBe(false);
+        expect(sorted(world.tree())).toEqual(sorted(plan.after));
+      }),
+      { numRuns: 400 },
+    );
+  });
