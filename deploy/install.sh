@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the manager, the agent or the command line of a built checkout on this machine: program with its own Node,
-# systemd unit, example configuration. Repeating it upgrades; configuration that exists is never touched.
+# systemd unit, example configuration, documentation, and the script that restores when Holdfast is lost. Repeating it
+# upgrades; configuration that exists is never touched.
 #
 #   sudo make install-manager      sudo make install-agent      sudo make install-cli      (DESTDIR=… for packages)
 set -euo pipefail
@@ -27,6 +28,7 @@ node=$(readlink -f "$here"/.toolchain/node_modules/node-linux-*/bin/node)
 install -m 0755 "$node" "$target.new/bin/node"
 printf '#!/bin/sh\nexec /usr/lib/%s/bin/node --enable-source-maps /usr/lib/%s/dist/main.js "$@"\n' "$name" "$name" >"$target.new/bin/$name"
 chmod 0755 "$target.new/bin/$name"
+[ "$part" = cli ] || install -m 0755 deploy/holdfast-restore.sh "$target.new/bin/"
 chmod -R go+rX "$target.new"
 rm -rf "$target.old"
 [ ! -e "$target" ] || mv "$target" "$target.old"
@@ -36,6 +38,11 @@ mkdir -p "$root/usr/bin"
 ln -sf "../lib/$name/bin/$name" "$root/usr/bin/$name"
 
 [ "$part" = cli ] && { echo "installed /usr/bin/holdfast"; exit 0; }
+# KVM hosts have what the script needs: there it is called by its name.
+[ "$part" != agent ] || ln -sf "../lib/$name/bin/holdfast-restore.sh" "$root/usr/bin/holdfast-restore.sh"
+doc=$root/usr/share/doc/$name
+rm -rf "$doc"
+find README.md ARCHITECTURE.md docs -name '*.md' -exec install -D -m 0644 {} "$doc/{}" \;
 mkdir -p "$root/lib/systemd/system" "$root/etc/$name"
 install -m 0644 "deploy/$name.service" "$root/lib/systemd/system/"
 [ -e "$root/etc/$name/$part.yaml" ] || install -m 0640 "deploy/$part.example.yaml" "$root/etc/$name/$part.yaml"
