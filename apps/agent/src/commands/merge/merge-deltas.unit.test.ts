@@ -306,7 +306,6 @@ describe('mergeDeltas', () => {
       { numRuns: 400 },
     );
   });
-});
 
   it('deletes nothing in another boot of the host, tells what is left, and leaves it to the next operation', async () => {
     await fc.assert(
@@ -336,3 +335,4 @@ describe('mergeDeltas', () => {
       { numRuns: 400 },
     );
   });
+});
