@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stripBackingStore } from '../../apps/agent/src/hypervisor/domain-xml.js';
 import type { VirshHypervisor } from '../../apps/agent/src/hypervisor/virsh-hypervisor.js';
+import type { ToolCall, ToolResult } from '../../apps/agent/src/process/tool-runner.js';
 import { createImage } from '../testbed/images.js';
 import { TestHost } from '../testbed/test-host.js';
 import { TestVm } from '../testbed/test-vm.js';
@@ -319,6 +320,15 @@ describe('a libvirtd that is away', () => {
     expect((await observe()).problems).toEqual([]);
   });
 
+  it('is asked again when it could not list its VMs', async () => {
+    for (const look of [
+      async (real: VirshHypervisor) => (await real.observe(vm.uuid))?.uuid,
+      async (real: VirshHypervisor) => (await real.observeAll())[0]?.uuid,
+    ]) {
+      expect(await look(hypervisorOf(host, new ListlessRunner()))).toBe(vm.uuid);
+    }
+  });
+
   it('is not waited for when it hangs', async () => {
     await host.pauseLibvirtd();
     expect(await hypervisor.available()).toBe(false);
@@ -326,3 +336,14 @@ describe('a libvirtd that is away', () => {
     expect(await hypervisor.available()).toBe(true);
   });
 });
+
+/** In the first process with several commands every list fails, as when libvirtd is restarted meanwhile; what follows is answered. */
+class ListlessRunner extends CountingRunner {
+  private failed = false;
+
+  override run(tool: string, args: readonly string[], call: ToolCall): Promise<ToolResult> {
+    const fails = !this.failed && args.some((arg) => arg.includes('; '));
+    this.failed ||= fails;
+    return super.run(tool, fails ? args.map((arg) => arg.replace(/\blist --all[^;]*/g, 'domuuid none')) : args, call);
+  }
+}

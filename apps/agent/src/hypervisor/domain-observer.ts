@@ -69,7 +69,7 @@ export class DomainObserver {
       const process = processes.get(uuid);
       if (!('error' in one) && process === undefined && movedAway(one.state)) continue;
       if ('error' in one) {
-        if (one.definition !== undefined) observed.push(unreadable(one.definition, one.error, process));
+        observed.push(unreadable(one.definition, one.error, process));
         continue;
       }
       const disks = (standings.get(one) ?? []).filter(isAttached).map((standing) => {

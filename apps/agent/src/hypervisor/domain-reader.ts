@@ -18,18 +18,31 @@ export interface Definition {
   readonly snapshots: readonly ObservedSnapshot[];
 }
 
+/** A domain that cannot be read, with what is known of it. */
+export interface UnreadDomain {
+  readonly uuid: string;
+  readonly definition: Definition;
+  readonly error: HoldfastError;
+}
+
 /** Domains per process. A stuck one makes only its share slow. */
 const BATCH = 25;
 const BATCH_MS = 30_000;
 const QUERY_BLOCK = JSON.stringify({ execute: 'query-block' });
 
-/** A domain with a snapshot is in the last list; one that gets or loses its only snapshot just now is not in the one before. */
+/**
+ * The last one proves itself (see batchWithProof). A domain that it names is in one of each pair before it, or that pair was not
+ * answered; one that gets or loses its only snapshot just now is in both.
+ */
 const LISTS = [
-  'list --all --uuid',
   'list --all --persistent --uuid',
+  'list --all --transient --uuid',
   'list --all --without-snapshot --uuid',
   'list --all --with-snapshot --uuid',
+  'list --all --uuid',
 ];
+/** So often libvirt is asked again when an answer is missing: it was restarted in between, or the domain came just now. */
+const REPEATS = 3;
 
 interface Lists {
   readonly all: readonly string[];
@@ -45,32 +58,50 @@ export class DomainReader {
     this.snapshots = new SnapshotReader(virsh);
   }
 
-  /** UUIDs of all domains, and which of them are persistent. */
+  /** UUIDs of all domains, and which of them are persistent. A domain that is not among them is not there. */
   async list(): Promise<Lists> {
-    return readLists(await this.virsh.batch(LISTS));
+    return (await this.ask([])).lists;
   }
 
   /** Definition and state of a domain; undefined when libvirt does not know it. */
   async definition(uuid: string): Promise<Definition | undefined> {
-    return this.describe(uuid, await this.virsh.batch([...LISTS, ...questions(uuid)]));
+    return (await this.describe(uuid, questions(uuid)))?.definition;
   }
 
   /** A domain with everything that is known of it. Undefined when libvirt does not know it. */
   async known(uuid: string): Promise<Known | undefined> {
-    const answers = await this.virsh.batch([...LISTS, ...questions(uuid), queryBlock(uuid)]);
-    const definition = await this.describe(uuid, answers);
-    if (definition === undefined) return undefined;
+    const described = await this.describe(uuid, [...questions(uuid), queryBlock(uuid)]);
+    if (described === undefined) return undefined;
+    const { definition, answers } = described;
     // Without an answer here the domain is off, or QEMU is asked by itself for the reason.
     const running = definition.current.id !== undefined;
     return { ...definition, qemu: running ? await this.openDisks(uuid, answers.at(-1) ?? '') : undefined };
   }
 
-  private async describe(uuid: string, answers: readonly string[]): Promise<Definition | undefined> {
-    const lists = readLists(answers);
-    if (!lists.all.includes(uuid)) return undefined;
-    const definition = read(answers.slice(LISTS.length), lists.persistent.has(uuid));
-    if (definition !== undefined) {
-      return { ...definition, snapshots: lists.plain.has(uuid) ? [] : await this.snapshots.read(uuid) };
+  /** Answers to these commands and, in the same process after them, whole lists. */
+  private async ask(commands: readonly string[]): Promise<{ lists: Lists; answers: readonly string[] }> {
+    for (let left = REPEATS; ; left -= 1) {
+      try {
+        const answers = await this.virsh.batchWithProof([...commands, ...LISTS]);
+        return { lists: readLists(answers.slice(commands.length)), answers: answers.slice(0, commands.length) };
+      } catch (thrown) {
+        // libvirt answers again: nothing was changed, so the question may be repeated.
+        if (HoldfastError.from(thrown).code !== 'TOOL_FAILED' || left === 0) throw thrown;
+      }
+    }
+  }
+
+  private async describe(
+    uuid: string,
+    commands: readonly string[],
+  ): Promise<{ definition: Definition; answers: readonly string[] } | undefined> {
+    for (let left = REPEATS; left >= 0; left -= 1) {
+      const { lists, answers } = await this.ask(commands);
+      if (!lists.all.includes(uuid)) return undefined;
+      const own = read(answers, lists.persistent.has(uuid));
+      if (own === undefined) continue;
+      const snapshots = lists.plain.has(uuid) ? [] : await this.snapshots.read(uuid);
+      return { definition: { ...own, snapshots }, answers };
     }
     // It was listed and could not be read: this call says why, or shows that it went away in between.
     try {
@@ -96,26 +127,25 @@ export class DomainReader {
    * As `known`, for all domains but `except`, in a few processes. A domain that cannot be read has an error in its place; one that went
    * away meanwhile has no entry.
    */
-  async knownAll(except?: string): Promise<Map<string, Known | { uuid: string; definition?: Definition; error: HoldfastError }>> {
+  async knownAll(except?: string): Promise<Map<string, Known | UnreadDomain>> {
     const { all: listed, persistent, plain } = await this.list();
     const all = listed.filter((uuid) => uuid !== except);
     const snapshots = await this.snapshots.readAll(all.filter((uuid) => !plain.has(uuid)));
-    const result = new Map<string, Known | { uuid: string; definition?: Definition; error: HoldfastError }>();
+    const result = new Map<string, Known | UnreadDomain>();
     const running: [string, Definition][] = [];
     for (const share of shares(all)) {
       const answers = await this.virsh.batch(share.flatMap(questions), BATCH_MS);
-      share.forEach((uuid, index) => {
+      for (const [index, uuid] of share.entries()) {
         const own = read(answers.slice(index * 3, index * 3 + 3), persistent.has(uuid));
-        if (own === undefined) return;
         const found = snapshots.get(uuid) ?? [];
-        const definition = { ...own, snapshots: found instanceof HoldfastError ? [] : found };
-        if (found instanceof HoldfastError) {
-          result.set(uuid, { uuid, definition, error: found });
-          return;
-        }
-        if (definition.current.id !== undefined) running.push([uuid, definition]);
+        // One that was listed and does not answer is gone only when libvirt says so.
+        const definition =
+          own === undefined ? await this.definition(uuid) : { ...own, snapshots: found instanceof HoldfastError ? [] : found };
+        if (definition === undefined) continue;
+        if (own !== undefined && found instanceof HoldfastError) result.set(uuid, { uuid, definition, error: found });
+        else if (definition.current.id !== undefined) running.push([uuid, definition]);
         else result.set(uuid, { ...definition, qemu: undefined });
-      });
+      }
     }
     for (const share of shares(running)) {
       for (const [uuid, definition, answer] of await this.queryBlocks(share)) {
@@ -158,17 +188,18 @@ function read(answers: readonly string[], persistent: boolean): Omit<Definition,
   return { current: readDomain(current), persistent: persistent ? readDomain(inactive) : undefined, state };
 }
 
-function readLists([all, persistent, without, having]: readonly string[]): Lists {
-  const some = new Set(words(having));
-  return {
-    all: words(all),
-    persistent: new Set(words(persistent)),
-    plain: new Set(words(without).filter((uuid) => !some.has(uuid))),
-  };
+function readLists(lists: readonly string[]): Lists {
+  const [persistent, transient, without, having, all] = lists.map(words) as [string[], string[], string[], string[], string[]];
+  const kinds = new Set([...persistent, ...transient]);
+  if (!all.every((uuid) => kinds.has(uuid))) {
+    throw new HoldfastError('TOOL_FAILED', 'libvirt did not say of every VM whether it is persistent.', { tool: 'virsh' });
+  }
+  const some = new Set(having);
+  return { all, persistent: new Set(persistent), plain: new Set(without.filter((uuid) => !some.has(uuid))) };
 }
 
-function words(text: string | undefined): string[] {
-  return (text ?? '').split('\n').filter((line) => line !== '');
+function words(text: string): string[] {
+  return text.split('\n').filter((line) => line !== '');
 }
 
 function shares<T>(items: readonly T[]): T[][] {

@@ -31,14 +31,21 @@ export class Virsh {
   }
 
   /**
-   * Several commands over one connection, in one process. Returns the output of each; that of a failed one is empty.
-   * The commands must be made of fixed words and UUIDs alone. Throws when libvirt cannot be reached.
+   * Several commands over one connection, in one process. Returns the output of each; that of a failed one is empty, so an
+   * empty answer proves nothing. The commands must be made of fixed words and UUIDs alone. Throws when libvirt cannot be reached.
    */
   async batch(commands: readonly string[], deadlineMs = DEADLINE_MS): Promise<string[]> {
     if (commands.length === 0) return [];
-    const line = commands.map((command) => `${command}; echo --str ${MARK}`).join('; ');
-    const result = await this.run([line], deadlineMs);
-    const answers = result.stdout.split(MARK).slice(0, -1);
+    return (await this.batchWithProof([...commands, 'echo'], deadlineMs)).slice(0, -1);
+  }
+
+  /**
+   * As batch, but the failure of the last command is thrown: what that one says is what libvirt answered, also when it is
+   * nothing. virsh goes on after a failed command, over a new connection if need be, and exits with the code of its last one.
+   */
+  async batchWithProof(commands: readonly string[], deadlineMs = DEADLINE_MS): Promise<string[]> {
+    const result = await this.run([commands.join(`; echo --str ${MARK}; `)], deadlineMs);
+    const answers = result.stdout.split(MARK);
     if (result.exitCode !== 0 || answers.length !== commands.length) throw await this.explain(['batch'], result, undefined);
     return answers.map((answer) => answer.replace(/^\n+|\n+$/g, ''));
   }
