@@ -174,7 +174,7 @@ export class BackupsService {
   async update(caller: Caller, backupId: string, input: UpdateBackup): Promise<Backup> {
     const { vmId } = await requireBackup(this.dataSource.manager, caller, backupId);
     await this.dataSource.transaction(async (manager) => {
-      // A deletion plans under the same lock: what is protected first is not deleted.
+      // A deletion begins under the same lock and looks again: what is protected first is not deleted, what has begun is not protected.
       await lockVm(manager, vmId);
       const row = await requireBackup(manager, caller, backupId);
       if (row.state === 'Removed' || row.state === 'DeleteFailed' || row.state === 'Expunged') {

@@ -1,21 +1,35 @@
 /** The writes of a deletion, in whichever transaction the caller has open. Owns the rows of backups that go. */
+import { isDeepStrictEqual } from 'node:util';
 import { Injectable } from '@nestjs/common';
 import { In, type EntityManager } from 'typeorm';
-import type { ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
-import { chainEnds, type DeletionPlan } from '@holdfast/shared/policy/deletion.js';
+import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
+import { chainEnds, planDeletion, type DeletionPlan } from '@holdfast/shared/policy/deletion.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
 import type { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmEntity, VolumeDeltaEntity } from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
 import { cleanupBackoffMs } from '../vms/protection.js';
 import { readDeletionFacts } from './deletion-facts.js';
+import { deletionInputSchema } from './deletion-input.js';
+import { throwRefusals } from './deletion-view.js';
 
 @Injectable()
 export class DeletionRecorder {
   constructor(private readonly clock: Clock) {}
 
-  /** From now on nothing that goes can be restored or continued, whoever dies: written before the agent is told. */
+  /**
+   * From now on nothing that goes can be restored or continued, whoever dies: written before the agent is told. The plan was
+   * made without the VM's lock and hosts were asked since, so what it stood on is read again: what was protected meanwhile
+   * refuses, PLAN_OUTDATED when anything else makes another plan.
+   */
   async begin(manager: EntityManager, operation: OperationEntity, plan: DeletionPlan): Promise<void> {
+    const input = deletionInputSchema.parse(operation.input);
+    const now = planDeletion(await readDeletionFacts(manager, operation.vmId, input, operation.seq));
+    throwRefusals(now);
+    if (!isDeepStrictEqual(now, plan))
+      throw new HoldfastError('PLAN_OUTDATED', 'The backups of the VM have changed since their deletion was planned.', {
+        vmId: operation.vmId,
+      });
     const going = [...plan.remove, ...plan.expunge.flatMap(({ backupIds }) => backupIds)];
     await manager.update(
       BackupEntity,

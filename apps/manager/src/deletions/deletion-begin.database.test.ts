@@ -1,0 +1,93 @@
+/** The moment in which a planned deletion is written down: what it stood on may have changed while agents were asked. */
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Backup } from '@holdfast/shared/api/backups.js';
+import type { Operation } from '@holdfast/shared/api/operations.js';
+import { OperationState, VmOutcome } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
+import { BackupsService } from '../backups/backups.service.js';
+import { VmRefresher } from '../inventory/vm-refresher.js';
+import { BackupEntity } from '../persistence/entities/backup.entities.js';
+import { VmEntity } from '../persistence/entities/vm.entities.js';
+import type { FakeAgent } from '../testing/fake-agent.js';
+import { backUp, protectedVm } from '../testing/protected-vm.js';
+import { TestCluster } from '../testing/test-database.js';
+import { managerFolder, TestManager } from '../testing/test-manager.js';
+import { DeletionsService } from './deletions.service.js';
+
+describe('a deletion that begins', () => {
+  let cluster: TestCluster;
+  let manager: TestManager;
+  let agent: FakeAgent;
+  let vm: string;
+
+  beforeAll(async () => {
+    cluster = await TestCluster.open();
+  });
+  afterAll(() => cluster.close());
+  beforeEach(async () => {
+    manager = await TestManager.start(await (await cluster.newDatabase()).open(), managerFolder(cluster.folder));
+    const zone = await manager.newZone();
+    agent = await manager.newHost(zone);
+    ({ id: vm } = await protectedVm(manager, agent, zone));
+  });
+  afterEach(async () => {
+    await manager.stop();
+    await agent.stop();
+  });
+
+  const rows = () => manager.database.dataSource.manager;
+  const states = (...ids: readonly Backup[]) =>
+    Promise.all(ids.map(async ({ id }) => (await rows().findOneByOrFail(BackupEntity, { id })).state));
+  const sent = (): string[][] =>
+    agent.accepted.flatMap((command) =>
+      command.kind === 'deleteBackups' ? command.request.deletions.map(({ backupIds }) => backupIds) : [],
+    );
+  async function deleteAll(): Promise<Operation> {
+    const wish = { vmId: vm as never, all: true as const, forced: false, dryRun: false };
+    const { operations } = await manager.get(DeletionsService).deleteMany(manager.admin, wish);
+    return manager.finished(operations[0]?.id ?? '');
+  }
+  async function failedBackup(): Promise<Backup> {
+    const error = { code: 'TOOL_FAILED' as const, message: 'x', fields: {} };
+    agent.scripts.push({
+      end: { state: OperationState.OPERATION_STATE_FAILED, outcome: VmOutcome.VM_OUTCOME_AS_BEFORE, error },
+    });
+    const failed = await backUp(manager, vm);
+    expect(failed.state).toBe('Failed');
+    return failed;
+  }
+  /** Once, while the deletion waits for the host to say how the VM is. */
+  function whileTheHostIsAsked(happens: () => Promise<unknown>): void {
+    const refresher = manager.get(VmRefresher);
+    const look = refresher.refresh.bind(refresher);
+    refresher.refresh = async (known) => {
+      refresher.refresh = look;
+      const seen = await look(known);
+      await happens();
+      return seen;
+    };
+  }
+
+  it('spares what was protected while a host was asked, and says so', async () => {
+    const [b1, b2] = [await backUp(manager, vm), await backUp(manager, vm)];
+    whileTheHostIsAsked(() => manager.get(BackupsService).update(manager.admin, b1.id, { protected: true }));
+    expect(await deleteAll()).toMatchObject({
+      state: 'Failed',
+      error: { code: 'WRONG_STATE', fields: { backupId: b1.id, protected: 'true' } },
+    });
+    expect(await states(b1, b2)).toEqual(['BackedUp', 'BackedUp']);
+    expect(sent()).toEqual([]);
+    expect(await rows().findOneByOrFail(VmEntity, { id: vm })).toMatchObject({
+      ...{ headBackupId: b2.id, activeOperationId: null, protectionState: 'Ok' },
+    });
+    await manager.get(BackupsService).update(manager.admin, b1.id, { protected: false });
+    expect(await deleteAll()).toMatchObject({ state: 'Succeeded' });
+  });
+
+  it('is planned anew when what it stood on has changed otherwise', async () => {
+    const [failed, b1] = [await failedBackup(), await backUp(manager, vm)];
+    whileTheHostIsAsked(() => rows().update(BackupEntity, { id: failed.id }, { leftoversOnStorage: true }));
+    expect(await deleteAll()).toMatchObject({ state: 'Succeeded' });
+    expect(await states(failed, b1)).toEqual(['Expunged', 'Expunged']);
+    expect(sent().flat().sort()).toEqual([failed.id, b1.id].sort());
+  });
+});
