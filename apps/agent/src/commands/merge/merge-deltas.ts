@@ -21,7 +21,7 @@ import { commitOffline } from './commit-offline.js';
 import { discardDelta, ofAnotherBoot } from './discard-delta.js';
 import { forgetBackingStore } from './forget-backing-store.js';
 import { observeTree, type VolumeTree } from './observe-tree.js';
-import { planOf } from './plan-of.js';
+import { planOf, untouchableOf } from './plan-of.js';
 import { repointBranch } from './repoint-branch.js';
 
 const ATTEMPTS = 5;
@@ -117,7 +117,7 @@ async function mergeOne(
     if (seen.tree.parents.get(intent.path) !== intent.into) throw unexplained(domain, intent, chainOf(seen.tree, intent.path));
     if (context.rebooted) throw ofAnotherBoot(vmUuid, intent.path);
     if (!intent.commit) return 'merged';
-    const fate = fateOf({ tree: seen.tree, untouchable: seen.template }, intent.path);
+    const fate = fateOf({ tree: seen.tree, untouchable: await untouchableOf(ports, domain, seen) }, intent.path);
     if (fate.kind !== 'merge') return 'kept';
     await demandNoSavedState(ports, domain);
     try {

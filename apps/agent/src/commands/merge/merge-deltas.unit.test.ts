@@ -9,7 +9,7 @@ import { silentLog } from '../../logging/silent-log.js';
 import type { RecordedStep, StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import type { MergeVolume } from '../requests.js';
-import { pinsAfter, recordedChanges } from './chain-changes.js';
+import { NO_CHANGES, pinsAfter, recordedChanges } from './chain-changes.js';
 import { mergeDeltas } from './merge-deltas.js';
 
 const VM = '11111111-1111-4111-8111-111111111111';
@@ -26,6 +26,8 @@ class World {
   /** Moments until the trouble begins. */
   left = Infinity;
   trouble: 'death' | 'error' = 'death';
+  /** What other VMs use; asked again and again. */
+  usedByOthers = (): string[] => [];
 
   constructor(
     tree: LayerTree,
@@ -107,7 +109,7 @@ class World {
     };
     const hypervisor = {
       observe: async () => this.observed(),
-      pathsInUseByOthers: async () => new Set<string>(),
+      pathsInUseByOthers: async () => new Set(this.usedByOthers()),
       domainXml: async () =>
         `<domain><devices><disk type='file'><source file='${this.active}'/><target dev='vda'/></disk></devices></domain>`,
       define: async (xml: string) => {
@@ -253,6 +255,17 @@ function expectKept(
   for (const path of start.foreign) expect([path, world.view(path)]).toEqual([path, before.get(path)]);
 }
 
+/** A VM with one delta of ours, its active layer. */
+function chain(running: boolean): { world: World; volume: MergeVolume } {
+  const parents = new Map([
+    ['/pool/base', undefined],
+    ['/pool/delta', '/pool/base'],
+  ]);
+  const tree: LayerTree = { parents, active: '/pool/delta', pins: new Map(), foreignPins: new Set() };
+  const volume: MergeVolume = { target: 'vda', deltaPaths: ['/pool/delta'], pins: [] };
+  return { world: new World(tree, [new Map([[1, 'one']])], running, new Set()), volume };
+}
+
 const sorted = (tree: LayerTree) => [...tree.parents].sort(([a], [b]) => (a < b ? -1 : 1));
 
 describe('mergeDeltas', () => {
@@ -334,5 +347,17 @@ describe('mergeDeltas', () => {
       }),
       { numRuns: 400 },
     );
+  });
+
+  it('keeps a layer that another VM has begun to use since the plan', async () => {
+    for (const running of [true, false]) {
+      const { world, volume } = chain(running);
+      let asked = 0;
+      world.usedByOthers = () => ((asked += 1) === 1 ? [] : ['/pool/base']);
+      const before = world.view('/pool/base');
+      expect(await mergeDeltas(world.ports(), new Journal().life(world), VM, volume, '')).toEqual(NO_CHANGES);
+      expect(world.view('/pool/base')).toBe(before);
+      expect(world.chain()).toEqual(['/pool/delta', '/pool/base']);
+    }
   });
 });

@@ -15,14 +15,20 @@ import { observeTree, type VolumeTree } from './observe-tree.js';
 /** What goes of `volume.deltaPaths`, and what stays and why. Changes nothing; may read whole layers. */
 export async function planOf(ports: CommandPorts, domain: ObservedDomain, volume: MergeVolume, log: Log): Promise<ChainPlan> {
   const seen = await observeTree(ports, domain, volume);
-  const others = await withHypervisor(ports, () => ports.hypervisor.pathsInUseByOthers(domain.uuid));
-  const used = [...seen.realPaths].filter(([path, real]) => others.has(path) || others.has(real)).map(([path]) => path);
-  const wish: ChainWish = {
-    tree: seen.tree,
-    removable: seen.removable,
-    untouchable: new Set([...seen.template, ...used.flatMap((path) => chainOf(seen.tree, path))]),
-  };
+  const untouchable = await untouchableOf(ports, domain, seen);
+  const wish: ChainWish = { tree: seen.tree, removable: seen.removable, untouchable };
   return planChain({ ...wish, committed: await committedOf(ports, wish, seen, log) });
+}
+
+/** What no plan may touch, as it is now: the template, and what another VM of this host uses with all that is under it. */
+export async function untouchableOf(
+  ports: CommandPorts,
+  domain: ObservedDomain,
+  { tree, template, realPaths }: VolumeTree,
+): Promise<ReadonlySet<string>> {
+  const others = await withHypervisor(ports, () => ports.hypervisor.pathsInUseByOthers(domain.uuid));
+  const used = [...realPaths].filter(([path, real]) => others.has(path) || others.has(real)).map(([path]) => path);
+  return new Set([...template, ...used.flatMap((path) => chainOf(tree, path))]);
 }
 
 /**
