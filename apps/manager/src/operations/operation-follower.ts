@@ -4,7 +4,7 @@
  */
 import { setTimeout } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
-import { DataSource } from 'typeorm';
+import { DataSource, type EntityManager } from 'typeorm';
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import { isUncertain } from '../agents/agent-errors.js';
 import type { AgentClient } from '../agents/agent-client.js';
@@ -17,6 +17,7 @@ import { HostEntity } from '../persistence/entities/inventory.entities.js';
 import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmEntity } from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
+import { changesOf } from '../primary/changes-of.js';
 import { SettingsService } from '../settings/settings.service.js';
 import type { OperationHandler, Preparation } from './operation-handler.js';
 import { OperationEnds } from './operation-ends.js';
@@ -72,8 +73,8 @@ export class OperationFollower {
           await pause(STREAM_PAUSE_MS, signals.stop);
           continue;
         }
-        if (this.isOutdated(finished.error, now)) {
-          await this.replan(now, claim, finished.error);
+        if (this.isOutdated(finished.error, now) && (leftNothing(finished) || handler.recordAttempt !== undefined)) {
+          await this.replan(now, claim, finished.error, (manager, vm) => handler.recordAttempt?.(manager, vm, finished));
           await this.forget(now, agent);
           continue;
         }
@@ -174,6 +175,8 @@ export class OperationFollower {
         accepted: false,
         agentRevision: null,
         waitingFor: null,
+        // Said of the work under the id before.
+        forgotten: false,
       });
     });
   }
@@ -276,8 +279,16 @@ export class OperationFollower {
     });
   }
 
-  /** The VM was not as planned: forgets the plan, so that it is made again. */
-  private async replan(operation: OperationEntity, claim: Claim, error: ErrorData | null): Promise<void> {
+  /**
+   * The VM was not as planned: forgets the plan, so that it is made again. `record` writes what was done by it in the same
+   * transaction: a new plan that names what the old one took away could not be explained.
+   */
+  private async replan(
+    operation: OperationEntity,
+    claim: Claim,
+    error: ErrorData | null,
+    record: (manager: EntityManager, vm: VmEntity) => Promise<void> | undefined = () => undefined,
+  ): Promise<void> {
     this.logger.info('a plan was outdated', { operationId: operation.id, reason: error?.message ?? '' });
     const fresh = {
       request: null,
@@ -288,7 +299,10 @@ export class OperationFollower {
       steps: [],
       progress: [],
     };
-    await this.queue.write(this.dataSource.manager, claim, fresh);
+    await this.dataSource.transaction(async (manager) => {
+      await record(manager, await lockVm(manager, operation.vmId));
+      await this.queue.write(manager, claim, fresh);
+    });
   }
 
   /**
@@ -315,6 +329,12 @@ export class OperationFollower {
     if (operation.waitingFor !== waitingFor) await this.queue.write(this.dataSource.manager, claim, { waitingFor });
     await pause(WAIT_MS, signals.stop);
   }
+}
+
+/** Nothing on the host is different from before the attempt. */
+function leftNothing(finished: AgentOperation): boolean {
+  const { removedPaths = [], leftPaths = [], movedPins = [] } = changesOf(finished) ?? {};
+  return finished.outcome === 'AsBefore' && removedPaths.length + leftPaths.length + movedPins.length === 0;
 }
 
 function pause(milliseconds: number, stop: AbortSignal): Promise<void> {

@@ -38,6 +38,12 @@ export interface OperationHandler {
   prepare(operation: OperationEntity): Promise<Preparation>;
   /** The agent is finished, well or not. Runs in the transaction that ends the operation, with the VM's row locked. */
   applyOutcome(manager: EntityManager, operation: OperationEntity, vm: VmEntity, outcome: AgentOperation): Promise<void>;
+  /**
+   * For a kind whose work stays done when it ends in the middle, so that a new plan goes on from there: what an attempt did before
+   * its plan turned out to be outdated. Runs in the transaction that forgets that plan, with the VM's row locked. A kind without
+   * it is planned again only after an attempt that changed nothing; else it fails.
+   */
+  recordAttempt?(manager: EntityManager, vm: VmEntity, outcome: AgentOperation): Promise<void>;
   /** Nothing was done on a host: refused, or cancelled before it began. Also takes back what `record` wrote. */
   applyRefusal(manager: EntityManager, operation: OperationEntity, vm: VmEntity, error: HoldfastError): Promise<void>;
   /** The agent accepted it and does not know it any more: what it did has to be found out. */

@@ -24,10 +24,13 @@ export async function recordChainChanges(manager: EntityManager, vmId: string, c
     await manager.update(VolumeOverlayEntity, { vmId, path: In(left) }, { state: 'Leftover' });
   }
   for (const pin of changes?.movedPins ?? []) {
-    const volume = await manager.findOneBy(VolumeEntity, { vmId, target: pin.target, attached: true });
-    if (volume === null) continue;
-    const where = { snapshotId: pin.snapshotId, volumeId: volume.id };
-    await manager.update(VmSnapshotVolumeEntity, where, { pinnedPath: pin.path });
+    // The disk may have been detached since it was merged, and another one may be at its target: the snapshot's own is meant.
+    const volumes = await manager.find(VolumeEntity, { where: { vmId, target: pin.target }, order: { attached: 'DESC' } });
+    for (const { id: volumeId } of volumes) {
+      const where = { snapshotId: pin.snapshotId, volumeId };
+      const { affected } = await manager.update(VmSnapshotVolumeEntity, where, { pinnedPath: pin.path });
+      if (affected !== 0) break;
+    }
   }
   await forgetFreedSnapshots(manager, vmId);
 }

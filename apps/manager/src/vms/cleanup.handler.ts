@@ -117,6 +117,11 @@ export class CleanupHandler implements OperationHandler {
     await recordProtection(manager, await reread(manager, vm), seen, outcome.error, this.clock.now());
   }
 
+  /** Each merge is whole in itself, and is not taken back: snapshots have moved by it, files are gone. */
+  async recordAttempt(manager: EntityManager, vm: VmEntity, outcome: AgentOperation): Promise<void> {
+    await recordChainChanges(manager, vm.id, changesOf(outcome));
+  }
+
   async applyRefusal(manager: EntityManager, operation: OperationEntity, vm: VmEntity, error: HoldfastError): Promise<void> {
     const input = cleanupInputSchema.parse(operation.input);
     if (!input.dryRun) await this.recordUndone(manager, vm, input, error.toData());
