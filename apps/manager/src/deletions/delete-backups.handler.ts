@@ -126,7 +126,6 @@ export class DeleteBackupsHandler implements OperationHandler {
       plan: deletionWords(deletionPlanView(vm, rows, plan)),
       record: async (tx) => {
         await this.recorder.begin(tx, operation, plan);
-        await this.recorder.expunged(tx, plan.forget);
         await this.tellListeners(tx, operation);
       },
     };

@@ -90,4 +90,12 @@ describe('a deletion that begins', () => {
     expect(await states(failed, b1)).toEqual(['Expunged', 'Expunged']);
     expect(sent().flat().sort()).toEqual([failed.id, b1.id].sort());
   });
+
+  it('takes failed backups without files along with those that have some', async () => {
+    const [b1, failed] = [await backUp(manager, vm), await failedBackup()];
+    expect(await deleteAll()).toMatchObject({ state: 'Succeeded' });
+    expect(await states(b1, failed)).toEqual(['Expunged', 'Expunged']);
+    expect(sent()).toEqual([[b1.id]]);
+    expect((await manager.get(BackupsService).list(manager.admin, { limit: 10, vmId: vm as never })).items).toEqual([]);
+  });
 });

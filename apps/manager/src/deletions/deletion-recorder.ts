@@ -36,6 +36,8 @@ export class DeletionRecorder {
       { id: In(going), state: 'BackedUp' },
       { state: 'Removed', deleteOperationId: operation.id },
     );
+    // They have no files that an agent could see gone: nothing is left to do for them.
+    await this.expunged(manager, plan.forget);
     await manager.update(BackupEntity, { id: In([...plan.endOfChain]) }, { endOfChain: true });
     if (plan.mergeHeadDelta) await this.endOpenChain(manager, operation.vmId);
   }
