@@ -2,8 +2,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Backup, CreateBackup } from '@holdfast/shared/api/backups.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
+import type { Disk } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
 import type { TakeBackupRequest } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import { OperationState, VmOutcome } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
+import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmEntity, VolumeDeltaEntity } from '../persistence/entities/vm.entities.js';
 import type { FakeAgent } from '../testing/fake-agent.js';
 import { backUp, protectedVm, sentBackup, startBackup } from '../testing/protected-vm.js';
@@ -11,6 +13,7 @@ import type { ReceivedCommand } from '../testing/received-command.js';
 import { TestCluster } from '../testing/test-database.js';
 import { managerFolder, TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
+import { ProtectionReconciler } from '../vms/protection-reconciler.js';
 import { VmsService } from '../vms/vms.service.js';
 
 const FAILED = OperationState.OPERATION_STATE_FAILED;
@@ -112,6 +115,53 @@ describe('a backup that leaves something behind', () => {
       unpublishedBackupIds: [failed.id],
       unusedDeltaPaths: expect.arrayContaining([sent(0).volumes[0]?.newDeltaPath]),
     });
+    expect(await rows().countBy(VolumeDeltaEntity, { vmId: vm })).toBe(0);
+  });
+
+  it('a disk whose pool is away keeps its leftover: it is tried again with back-off, and merged when the pool is back', async () => {
+    agent.scripts.push({ hold: true });
+    const { id } = await take();
+    await waitFor('the agent to work', () => agent.operations.get(id));
+    const show = (refusal: Disk['refusal']): void => {
+      const domain = agent.domains.get(vm);
+      const disks = (domain?.disks ?? []).map((disk) => (disk.target === 'vdb' ? { ...disk, refusal } : disk));
+      if (domain !== undefined) agent.setDomain({ ...domain, disks });
+    };
+    const refusal = { code: 'PATH_OUTSIDE_POOLS', message: 'the pool is away', fields: {} };
+    show(refusal);
+    const error = { code: 'TOOL_FAILED' as const, message: 'died', fields: {} };
+    agent.resume(id, { end: { state: FAILED, outcome: VmOutcome.VM_OUTCOME_MERGE_PENDING, error } });
+    await manager.finished(id);
+
+    const asked = { vmId: vm, kind: 'CleanupBackupError' as const };
+    await waitFor('the clean-up', async () =>
+      (await rows().existsBy(OperationEntity, { ...asked, state: 'Succeeded' })) ? true : undefined,
+    );
+    const lookAgain = () => manager.get(ProtectionReconciler).round();
+    for (let round = 0; round < 3; round += 1) await lookAgain();
+    expect(await rows().countBy(OperationEntity, asked)).toBe(1);
+    expect(await rows().findBy(VolumeDeltaEntity, { vmId: vm })).toMatchObject([
+      { state: 'Leftover', path: expect.stringContaining('/data.') },
+    ]);
+    const waiting = await vmRow();
+    expect(waiting).toMatchObject({ protectionState: 'MergePending', protectionReason: refusal, cleanupAttempts: 1 });
+    expect(waiting.cleanupNotBefore?.getTime()).toBeGreaterThan(Date.now());
+
+    // The second try comes later than the first, as long as the pool is away.
+    const due = async () => {
+      await rows().update(VmEntity, { id: vm }, { cleanupNotBefore: new Date() });
+      await lookAgain();
+    };
+    await due();
+    await waitFor('the second', async () =>
+      (await rows().countBy(OperationEntity, { ...asked, state: 'Succeeded' })) === 2 ? true : undefined,
+    );
+    expect((await vmRow()).cleanupNotBefore?.getTime()).toBeGreaterThan(Date.now() + 40_000);
+    show(undefined);
+    await due();
+    await waitFor('rest', async () => ((await vmRow()).protectionState === 'Ok' ? true : undefined));
+    expect(await vmRow()).toMatchObject({ cleanupAttempts: 0, protectionReason: null });
+    expect(await rows().countBy(OperationEntity, asked)).toBe(3);
     expect(await rows().countBy(VolumeDeltaEntity, { vmId: vm })).toBe(0);
   });
 

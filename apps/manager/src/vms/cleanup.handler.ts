@@ -20,7 +20,7 @@ import { readPins } from '../primary/pins.js';
 import { storageAccess } from '../storage/storage-view.js';
 import { cleanupInputSchema, type CleanupInput } from './cleanup-input.js';
 import { isEmpty, planCleanup } from './plan-cleanup.js';
-import { markMergePending, markOk, recordProtection } from './protection.js';
+import { markMergePending, markOk, recordCleanedUp, recordProtection } from './protection.js';
 
 @Injectable()
 export class CleanupHandler implements OperationHandler {
@@ -113,8 +113,9 @@ export class CleanupHandler implements OperationHandler {
     if (input.purpose === 'end-chain') await endChain(manager, vm.id, input.reason);
     // What was asked for is done: the chain is as after it, however the agent calls a chain that needed nothing.
     const seen = outcome.outcome === 'AsBefore' ? 'AsAfter' : outcome.outcome;
-    if (seen === 'AsAfter') await markOk(manager, vm.id);
-    await recordProtection(manager, await reread(manager, vm), seen, outcome.error, this.clock.now());
+    const now = this.clock.now();
+    if (seen === 'AsAfter') await recordCleanedUp(manager, await reread(manager, vm), now);
+    else await recordProtection(manager, await reread(manager, vm), seen, outcome.error, now);
   }
 
   /** Each merge is whole in itself, and is not taken back: snapshots have moved by it, files are gone. */

@@ -1,10 +1,10 @@
 /** What the end of an operation means for the protection of its VM, and when a clean-up is due. */
-import type { EntityManager } from 'typeorm';
+import { IsNull, Not, type EntityManager } from 'typeorm';
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import type { AgentOutcome } from '../agents/agent-types.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
 import { VolumeOverlayEntity } from '../persistence/entities/vm-snapshot.entities.js';
-import { VmEntity, VolumeDeltaEntity } from '../persistence/entities/vm.entities.js';
+import { VmEntity, VolumeDeltaEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
 
 const FIRST_BACKOFF_MS = 30_000;
 const LONGEST_BACKOFF_MS = 3_600_000;
@@ -73,6 +73,24 @@ export async function markOk(manager: EntityManager, vmId: string): Promise<void
     VmEntity,
     { id: vmId },
     { protectionState: 'Ok', protectionReason: null, cleanupAttempts: 0, cleanupNotBefore: null },
+  );
+}
+
+/**
+ * A clean-up did what it could: nothing is unexplained any more. What it could not see (a disk whose pool is away) or reach is
+ * left over; the next try is due when the tries before say, or it would be made again at once, and again.
+ */
+export async function recordCleanedUp(manager: EntityManager, vm: VmEntity, now: Date): Promise<void> {
+  if (!(await hasLeftovers(manager, vm.id))) return markOk(manager, vm.id);
+  const unread = await manager.findOneBy(VolumeEntity, { vmId: vm.id, attached: true, refusal: Not(IsNull()) });
+  await manager.update(
+    VmEntity,
+    { id: vm.id },
+    {
+      protectionState: 'MergePending',
+      protectionReason: (unread?.refusal ?? null) as object | null,
+      cleanupNotBefore: vm.cleanupNotBefore ?? new Date(now.getTime() + cleanupBackoffMs(vm.cleanupAttempts)),
+    },
   );
 }
 
