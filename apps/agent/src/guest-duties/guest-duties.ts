@@ -13,6 +13,7 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Clock } from '../clock/clock.js';
 import type { Hypervisor } from '../hypervisor/hypervisor.js';
 import type { Log } from '../logging/log.js';
+import { InTurn } from '../process/in-turn.js';
 
 export type DutyKind = 'thaw' | 'resume';
 
@@ -28,6 +29,10 @@ const LONGEST_WAIT_MS = 5_000;
 export class GuestDuties {
   /** Loops that are at work, by file name. */
   private readonly pending = new Map<string, Promise<void>>();
+  /** Owed, and not asked for yet: the guest is its owner's, who may touch it at any moment. By file name. */
+  private readonly owned = new Set<string>();
+  /** What is done for a duty, from the first look to the removal of its file, and the writing of that file: never at once. */
+  private readonly turns = new InTurn();
   private readonly stop = new AbortController();
 
   constructor(
@@ -40,19 +45,19 @@ export class GuestDuties {
     },
   ) {}
 
-  /** Writes the duty down. Call before the guest is touched. */
+  /**
+   * Writes the duty down. Call before the guest is touched, and fulfil afterwards. In between nobody relieves the guest; waits
+   * for whoever is just doing so, because what that one has seen is of the time before.
+   */
   async owe(vmUuid: string, kind: DutyKind): Promise<void> {
-    await mkdir(this.options.dir, { recursive: true });
-    const path = this.path({ vmUuid, kind });
-    const file = await open(`${path}.new`, 'w');
+    const duty = { vmUuid, kind };
+    this.owned.add(this.name(duty));
     try {
-      await file.writeFile(JSON.stringify({ vmUuid, kind }));
-      await file.sync();
-    } finally {
-      await file.close();
+      await this.turns.run(this.name(duty), () => this.write(duty));
+    } catch (thrown) {
+      this.owned.delete(this.name(duty));
+      throw thrown;
     }
-    await rename(`${path}.new`, path);
-    await this.syncDir();
   }
 
   /**
@@ -61,6 +66,7 @@ export class GuestDuties {
    */
   async fulfil(vmUuid: string, kind: DutyKind, patienceMs: number): Promise<boolean> {
     const duty = { vmUuid, kind };
+    this.owned.delete(this.name(duty));
     if (!(await this.isOwed(duty))) return true;
     const loop = this.loopFor(duty);
     const patience = new AbortController();
@@ -82,6 +88,7 @@ export class GuestDuties {
     const names = await readdir(this.options.dir).catch(() => [] as string[]);
     for (const name of names.filter((entry) => entry.endsWith('.duty'))) {
       const duty = JSON.parse(await readFile(join(this.options.dir, name), 'utf8')) as Duty;
+      this.owned.delete(this.name(duty));
       void this.loopFor(duty);
     }
   }
@@ -106,12 +113,10 @@ export class GuestDuties {
     const { clock, log } = this.options;
     let wait = FIRST_WAIT_MS;
     while (!this.stop.signal.aborted) {
+      // Its owner will want it soon, and the guest may be frozen then: no longer wait than at first.
+      if (this.owned.has(this.name(duty))) wait = FIRST_WAIT_MS;
       try {
-        if (await this.attempt(duty)) {
-          await rm(this.path(duty), { force: true });
-          await this.syncDir();
-          return;
-        }
+        if (await this.turns.run(this.name(duty), () => this.tryOnce(duty))) return;
       } catch (thrown) {
         const error = HoldfastError.from(thrown);
         log.warn(`could not ${duty.kind} the guest yet, trying again`, {
@@ -125,7 +130,15 @@ export class GuestDuties {
     }
   }
 
-  /** One try; true when the guest has been seen free. */
+  /** True when the guest has been seen free and the duty is gone. */
+  private async tryOnce(duty: Duty): Promise<boolean> {
+    if (this.owned.has(this.name(duty)) || !(await this.attempt(duty))) return false;
+    await rm(this.path(duty), { force: true });
+    await this.syncDir();
+    return true;
+  }
+
+  /** Relieves the guest; true when it has been seen free. */
   private async attempt({ vmUuid, kind }: Duty): Promise<boolean> {
     const { hypervisor } = this.options;
     if (kind === 'thaw') {
@@ -153,6 +166,20 @@ export class GuestDuties {
   /** A guest that was saved with its memory wakes as it was saved, frozen or suspended: what it is owed waits for that. */
   private async sleeps(vmUuid: string, domain: ObservedDomain | undefined): Promise<boolean> {
     return domain?.state === 'shut-off' && (await this.options.hypervisor.hasSavedState(vmUuid));
+  }
+
+  private async write(duty: Duty): Promise<void> {
+    await mkdir(this.options.dir, { recursive: true });
+    const path = this.path(duty);
+    const file = await open(`${path}.new`, 'w');
+    try {
+      await file.writeFile(JSON.stringify(duty));
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(`${path}.new`, path);
+    await this.syncDir();
   }
 
   private async isOwed(duty: Duty): Promise<boolean> {

@@ -26,14 +26,17 @@ class Guest {
   orphaned = false;
   saved = false;
   tended = 0;
+  /** Its answer whether it is frozen arrives after this. */
+  answerArrives: (() => Promise<void>) | undefined;
 
   async freezeStatus(): Promise<'frozen' | 'thawed'> {
-    this.needLibvirt();
-    if (!this.agentAnswers || this.state !== 'running') throw new HoldfastError('TOOL_FAILED', 'no answer');
-    return this.frozen ? 'frozen' : 'thawed';
+    this.needAgent();
+    const answer = this.frozen ? 'frozen' : 'thawed';
+    await this.answerArrives?.();
+    return answer;
   }
   async thaw(): Promise<void> {
-    await this.freezeStatus();
+    this.needAgent();
     this.frozen = false;
   }
   async resume(): Promise<void> {
@@ -53,6 +56,10 @@ class Guest {
     this.needLibvirt();
     const problems = this.orphaned ? [{ code: 'ORPHANED_QEMU' as const, message: 'lost', fields: {} }] : [];
     return { state: this.state, problems } as unknown as ObservedDomain;
+  }
+  private needAgent(): void {
+    this.needLibvirt();
+    if (!this.agentAnswers || this.state !== 'running') throw new HoldfastError('TOOL_FAILED', 'no answer');
   }
   private needLibvirt(): void {
     if (!this.libvirtAnswers) throw new HoldfastError('HYPERVISOR_UNAVAILABLE', 'libvirtd is away');
@@ -144,6 +151,47 @@ describe('duties to guests', () => {
     guest.orphaned = true;
     expect(await owed.fulfil(vm, 'resume', 60_000)).toBe(true);
     expect(guest.tended).toBe(1);
+  });
+
+  it('keeps what is owed anew while a guest says that it was thawed before', async () => {
+    const guest = new Guest();
+    const { duties: owed, dir } = await duties(guest);
+    await owed.owe(vm, 'thaw');
+    let again: Promise<void> | undefined;
+    guest.answerArrives = async () => {
+      guest.answerArrives = undefined;
+      again = owed.owe(vm, 'thaw');
+      await patience();
+    };
+    await owed.fulfil(vm, 'thaw', 60_000);
+    await again;
+    guest.frozen = true;
+    await patience();
+    // Its owner has not asked for the thaw yet.
+    expect(guest.frozen).toBe(true);
+    expect(await readdir(dir)).toEqual([`${vm}.thaw.duty`]);
+    expect(await owed.fulfil(vm, 'thaw', 60_000)).toBe(true);
+    expect(guest.frozen).toBe(false);
+    expect(await readdir(dir)).toEqual([]);
+  });
+
+  it('leaves a guest to whoever owes it something, and goes on when that ends', async () => {
+    const guest = new Guest();
+    const { duties: owed, dir } = await duties(guest);
+    await owed.owe(vm, 'resume');
+    guest.libvirtAnswers = false;
+    expect(await owed.fulfil(vm, 'resume', 100)).toBe(false);
+    await owed.owe(vm, 'resume');
+    guest.libvirtAnswers = true;
+    await patience();
+    // Seen running all the time, and suspended only now.
+    expect(await readdir(dir)).toEqual([`${vm}.resume.duty`]);
+    guest.state = 'paused';
+    await patience();
+    expect(guest.state).toBe('paused');
+    expect(await owed.fulfil(vm, 'resume', 60_000)).toBe(true);
+    expect(guest.state).toBe('running');
+    expect(await readdir(dir)).toEqual([]);
   });
 
   it('touches no guest to which nothing is owed', async () => {
