@@ -52,6 +52,12 @@ export interface RigOptions {
   readonly clock?: Clock;
 }
 
+/** A clock by which the agent's patience is over so many times sooner. */
+export const hurriedClock = (times: number): Clock => ({
+  now: () => systemClock.now() * times,
+  sleep: (ms, signal) => systemClock.sleep(ms / times, signal),
+});
+
 export class CommandRig {
   private token = 0n;
 

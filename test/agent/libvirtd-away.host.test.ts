@@ -1,20 +1,12 @@
 /** libvirtd dies when a backup has just been published, and stays away: the backup is a backup all the same. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
-import { systemClock, type Clock } from '../../apps/agent/src/clock/clock.js';
 import { bigintJson } from '../../apps/agent/src/commands/shared/bigint-json.js';
 import type { CleanupBackupErrorRequest } from '../../apps/agent/src/commands/requests.js';
 import { imagesEqual } from '../testbed/images.js';
 import { TestHost } from '../testbed/test-host.js';
 import { TestVm } from '../testbed/test-vm.js';
-import { CommandRig, type TakeBackupResult } from './command-rig.js';
-
-const HURRY = 100;
-/** Minutes of patience in seconds. */
-const hurried: Clock = {
-  now: () => systemClock.now() * HURRY,
-  sleep: (ms, signal) => systemClock.sleep(ms / HURRY, signal),
-};
+import { CommandRig, hurriedClock, type TakeBackupResult } from './command-rig.js';
 
 let host: TestHost;
 let vm: TestVm;
@@ -30,7 +22,7 @@ beforeAll(async () => {
   });
   await vm.start();
   rig = await CommandRig.create(host, vm, {
-    clock: hurried,
+    clock: hurriedClock(100),
     undoPatienceMs: 1_000,
     breakpoints: {
       async reached(step, _subject, phase) {

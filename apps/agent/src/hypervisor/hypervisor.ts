@@ -12,6 +12,8 @@ import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 
 /** A block job as libvirt reports it. Absence proves nothing: judge by the observed chain. */
 export interface BlockJob {
+  /** Of an intermediate layer, of the active one, or (a copy, a pull, a backup) never ours. */
+  readonly kind: 'commit' | 'active-commit' | 'other';
   readonly cur: bigint;
   readonly end: bigint;
 }
@@ -73,6 +75,8 @@ export interface Hypervisor {
   /** Starts a block commit and returns. */
   startCommit(uuid: string, target: string, wish: CommitWish): Promise<void>;
   blockJob(uuid: string, target: string): Promise<BlockJob | undefined>;
+  /** The file that the disk's ready job would switch to; undefined when there is none. */
+  pivotTarget(uuid: string, target: string): Promise<string | undefined>;
   /** Ends a ready active commit by switching to the lower layer. Call only while suspended and cur == end. */
   pivot(uuid: string, target: string): Promise<void>;
 

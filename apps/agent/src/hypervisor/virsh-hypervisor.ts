@@ -40,6 +40,12 @@ const AGENT_MARGIN_MS = 10_000;
 /** A snapshot waits for writes in flight. */
 const SNAPSHOT_MS = 60_000;
 
+/** virsh's names of block jobs that may be ours (LC_ALL=C). */
+const JOB_KINDS: ReadonlyMap<string, BlockJob['kind']> = new Map([
+  ['Block Commit', 'commit'],
+  ['Active Block Commit', 'active-commit'],
+]);
+
 export class VirshHypervisor implements Hypervisor {
   private readonly virsh: Virsh;
   private readonly reader: DomainReader;
@@ -155,9 +161,15 @@ export class VirshHypervisor implements Hypervisor {
 
   async blockJob(uuid: string, target: string): Promise<BlockJob | undefined> {
     const text = await this.onDomain(uuid, ['blockjob', '--path', target, '--info', '--raw']);
+    const kind = JOB_KINDS.get(/^\s*type=(.*)$/m.exec(text)?.[1]?.trim() ?? '') ?? 'other';
     const cur = /^\s*cur=(\d+)$/m.exec(text)?.[1];
     const end = /^\s*end=(\d+)$/m.exec(text)?.[1];
-    return cur === undefined || end === undefined ? undefined : { cur: BigInt(cur), end: BigInt(end) };
+    return cur === undefined || end === undefined ? undefined : { kind, cur: BigInt(cur), end: BigInt(end) };
+  }
+
+  async pivotTarget(uuid: string, target: string): Promise<string | undefined> {
+    const { disks } = readDomain(await this.definitions.live(checked(uuid)));
+    return disks.find((disk) => disk.target === target)?.mirrorPath;
   }
 
   async pivot(uuid: string, target: string): Promise<void> {

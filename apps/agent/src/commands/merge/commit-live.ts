@@ -1,11 +1,14 @@
 /**
  * One block commit under a running guest. Owns the pivot: the guest is suspended for it alone, so that both layers are
- * identical whatever dies then (finding C). Order: job → (active layer: ready → duty "resume" durable → suspend →
+ * identical whatever dies then (finding C). A job that somebody else runs on the disk (virsh blockcopy) is never waited for,
+ * pivoted or ended. Order: job → (active layer: ready → duty "resume" durable → suspend →
  * cur = end → pivot → chain seen → resume) → chain seen → fsync.
  */
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { StepContext } from '../../operations/command.js';
+import type { BlockJob } from '../../hypervisor/hypervisor.js';
+import { samePath } from '../../hypervisor/observe.js';
 import type { CommandPorts } from '../ports.js';
 import { chainPaths, diskOf, observeExisting } from '../shared/observe-settled.js';
 
@@ -31,12 +34,12 @@ export async function commitLive(
 ): Promise<void> {
   const { uuid } = domain;
   const active = chainPaths(diskOf(domain, intent.target))[0] === intent.path;
-  if ((await ports.hypervisor.blockJob(uuid, intent.target)) === undefined) {
+  if ((await ourJob(ports, domain, intent, active)) === undefined) {
     await ports.hypervisor.startCommit(uuid, intent.target, { top: intent.path, base: intent.into, active });
   }
   const allocated = diskOf(domain, intent.target).layers.find((layer) => layer.path === intent.path)?.allocatedBytes ?? 0n;
   for (;;) {
-    const job = await ports.hypervisor.blockJob(uuid, intent.target);
+    const job = await ourJob(ports, domain, intent, active);
     if (job === undefined) break;
     context.progress({
       key: '',
@@ -66,8 +69,30 @@ export async function commitLive(
   await syncMerged(ports, after, intent.into);
 }
 
+/** The job of this merge; FILE_IN_USE when the disk has another one. */
+async function ourJob(
+  ports: CommandPorts,
+  domain: ObservedDomain,
+  intent: MergeStep,
+  active: boolean,
+): Promise<BlockJob | undefined> {
+  const job = await ports.hypervisor.blockJob(domain.uuid, intent.target);
+  if (job !== undefined && job.kind !== (active ? 'active-commit' : 'commit')) throw othersJob(domain, intent);
+  return job;
+}
+
+function othersJob(domain: ObservedDomain, { target, path }: MergeStep): HoldfastError {
+  return new HoldfastError(
+    'FILE_IN_USE',
+    `Somebody else runs a block job on disk ${target} of VM ${domain.name} (virsh blockjob shows it). ${path} is merged when that job has ended.`,
+    { vmId: domain.uuid, target, path },
+  );
+}
+
 async function pivotSuspended(ports: CommandPorts, domain: ObservedDomain, intent: MergeStep): Promise<void> {
   const { uuid } = domain;
+  const onto = await ports.hypervisor.pivotTarget(uuid, intent.target);
+  if (!samePath(onto, intent.into)) throw othersJob(domain, intent);
   // A guest that somebody else paused is not ours to resume.
   const suspend = domain.state === 'running';
   if (suspend) {
@@ -77,7 +102,7 @@ async function pivotSuspended(ports: CommandPorts, domain: ObservedDomain, inten
   try {
     const until = ports.clock.now() + LONGEST_SUSPEND_MS;
     for (;;) {
-      const job = await ports.hypervisor.blockJob(uuid, intent.target);
+      const job = await ourJob(ports, domain, intent, true);
       if (job !== undefined && job.cur === job.end) break;
       if (job === undefined || ports.clock.now() > until) {
         throw new HoldfastError(

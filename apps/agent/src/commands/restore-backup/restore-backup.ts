@@ -20,6 +20,7 @@ import { copyWhole } from '../shared/copy-whole.js';
 import { chainPaths, observeSettled, withHypervisor } from '../shared/observe-settled.js';
 import { findDamage } from '../shared/find-damage.js';
 import { demandNoSavedState } from '../shared/demand-no-saved-state.js';
+import { demandUnchangedDisks } from '../shared/demand-unchanged-disks.js';
 import { demandPrimarySpace } from '../shared/primary-space.js';
 import { readBackup, type ReadBackup } from '../shared/read-backup.js';
 import { switchDefinition, undoSwitch } from '../shared/switch-definition.js';
@@ -73,34 +74,11 @@ async function preflight(
       vmId: vmUuid,
     });
   }
-  const problem = domain.problems[0];
-  if (problem) throw HoldfastError.fromData(problem);
+  demandUnchangedDisks(domain, request.volumes);
   await demandNoSavedState(ports, domain);
-  for (const volume of request.volumes) {
-    if ((await ports.files.stat(volume.newPath)) !== undefined) {
-      throw new HoldfastError('PLAN_OUTDATED', `The new file ${volume.newPath} exists already.`, { path: volume.newPath });
-    }
-    const disk = domain.disks.find((candidate) => candidate.target === volume.target);
-    if (volume.currentPath === undefined) {
-      if (disk !== undefined) {
-        throw new HoldfastError('PLAN_OUTDATED', `VM ${domain.name} has a disk ${volume.target} already.`, {
-          vmId: vmUuid,
-          target: volume.target,
-        });
-      }
-      continue;
-    }
-    // A disk whose image is lost has no layers; being able to restore it is the very purpose.
-    const now = disk?.layers[0]?.path ?? disk?.definedPath;
-    if (now !== volume.currentPath) {
-      throw new HoldfastError(
-        'PLAN_OUTDATED',
-        `Disk ${volume.target} of VM ${domain.name} now uses ${now ?? 'nothing'}, not ${volume.currentPath}.`,
-        {
-          vmId: vmUuid,
-          target: volume.target,
-        },
-      );
+  for (const { newPath } of request.volumes) {
+    if ((await ports.files.stat(newPath)) !== undefined) {
+      throw new HoldfastError('PLAN_OUTDATED', `The new file ${newPath} exists already.`, { path: newPath });
     }
   }
   return domain;

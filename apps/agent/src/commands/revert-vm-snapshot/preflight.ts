@@ -8,6 +8,7 @@ import type { StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import type { RevertVmSnapshotRequest, RevertVmSnapshotVolume } from '../requests.js';
 import { demandNoSavedState } from '../shared/demand-no-saved-state.js';
+import { demandUnchangedDisks } from '../shared/demand-unchanged-disks.js';
 import { diskOf, observeExisting } from '../shared/observe-settled.js';
 import { demandPrimarySpace, OVERLAY_HEADROOM_BYTES } from '../shared/primary-space.js';
 
@@ -26,24 +27,21 @@ export async function preflight(
       vmId: domain.uuid,
     });
   }
-  const problem = domain.problems[0];
-  if (problem) throw HoldfastError.fromData(problem);
+  for (const { target } of request.volumes) {
+    const { refusal } = diskOf(domain, target);
+    if (refusal) throw HoldfastError.fromData(refusal);
+  }
+  demandUnchangedDisks(domain, request.volumes);
   await demandNoSavedState(ports, domain);
   const pinned: Record<string, PinnedFacts> = {};
   for (const volume of request.volumes) {
-    const disk = diskOf(domain, volume.target);
-    if (disk.refusal) throw HoldfastError.fromData(disk.refusal);
-    const active = disk.layers[0]?.path;
-    if (active !== volume.currentPath) {
-      throw outdated(domain, volume, `uses ${active ?? 'no file'} now, not ${volume.currentPath}`);
-    }
     if ((await ports.files.stat(volume.newOverlayPath)) !== undefined) {
       throw new HoldfastError('PLAN_OUTDATED', `The new overlay ${volume.newOverlayPath} exists already.`, {
         path: volume.newOverlayPath,
         target: volume.target,
       });
     }
-    pinned[volume.target] = await pinnedFacts(ports, domain, disk, volume);
+    pinned[volume.target] = await pinnedFacts(ports, domain, diskOf(domain, volume.target), volume);
   }
   const files = request.volumes.map(({ newOverlayPath }) => ({ path: newOverlayPath, bytes: OVERLAY_HEADROOM_BYTES }));
   await demandPrimarySpace(ports, files, (needed) => `a revert needs ${needed} for new overlays. Make room, then try again.`);
@@ -102,11 +100,4 @@ async function demandPresent(
     `The snapshot of disk ${volume.target} of VM ${domain.name} needs the layer ${path}, which is gone. The VM is unchanged.`,
     { path: volume.pinnedPath, layer: path, vmId: domain.uuid, target: volume.target },
   );
-}
-
-function outdated(domain: ObservedDomain, volume: RevertVmSnapshotVolume, what: string): HoldfastError {
-  return new HoldfastError('PLAN_OUTDATED', `Disk ${volume.target} of VM ${domain.name} ${what}.`, {
-    vmId: domain.uuid,
-    target: volume.target,
-  });
 }

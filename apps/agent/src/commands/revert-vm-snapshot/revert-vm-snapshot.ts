@@ -86,6 +86,9 @@ async function undo(
 }
 
 function switchWish(request: RevertVmSnapshotRequest): SwitchWish {
-  const volumes = request.volumes.map(({ target, newOverlayPath }) => ({ target, newPath: newOverlayPath }));
+  const volumes = request.volumes.map(({ target, currentPath, newOverlayPath }) => ({
+    ...{ target, currentPath },
+    newPath: newOverlayPath,
+  }));
   return { header: request.header, what: 'revert', volumes };
 }

@@ -2,10 +2,13 @@
  * The one moment of a restore, or of a revert, that changes the VM: one define switches all its volumes to files that are
  * already whole. Owns the look before and after it, and the way back; nothing that the old definition refers to is touched.
  */
+import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { PARTIAL_SUFFIX } from '@holdfast/shared/manifest/paths.js';
 import type { CommandHeader, StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
+import { demandNoSavedState } from './demand-no-saved-state.js';
+import { demandUnchangedDisks, type PlannedDisk } from './demand-unchanged-disks.js';
 import { chainPaths, withHypervisor } from './observe-settled.js';
 
 /** Which disks are switched, and what for. */
@@ -13,11 +16,14 @@ export interface SwitchWish {
   readonly header: CommandHeader;
   /** For messages. */
   readonly what: 'restore' | 'revert';
-  readonly volumes: readonly { readonly target: string; readonly newPath: string }[];
+  readonly volumes: readonly (PlannedDisk & { readonly newPath: string })[];
 }
 
+const doing = ({ what }: SwitchWish): string => (what === 'restore' ? 'being restored' : 'being reverted');
+
 /**
- * Defines `newXml` if the VM is stopped and still as before, and looks at what came of it; until then every start of the VM
+ * Defines `newXml` if the VM is stopped, not saved with its memory, and its disks and definition are still what the switch was
+ * made from (PLAN_OUTDATED otherwise: what an owner or another tool changed meanwhile is not ours to undo), and looks at what came of it; until then every start of the VM
  * is refused. A VM that was started all the same keeps its old definition (VM_RUNNING); one that was started right after the
  * define runs on the new disks.
  */
@@ -27,8 +33,7 @@ export function switchDefinition(
   context: StepContext,
   xml: { readonly oldXml: string | undefined; readonly newXml: string },
 ): Promise<void> {
-  const doing = wish.what === 'restore' ? 'being restored' : 'being reverted';
-  return ports.starts.whileSwitching({ ...wish.header, doing }, () => switchNow(ports, wish, context, xml));
+  return ports.starts.whileSwitching({ ...wish.header, doing: doing(wish) }, () => switchNow(ports, wish, context, xml));
 }
 
 async function switchNow(
@@ -52,6 +57,7 @@ async function switchNow(
         { vmId: vmUuid },
       );
     }
+    await demandUntouched(ports, wish, before, xml.oldXml);
     await withHypervisor(ports, () => ports.hypervisor.define(xml.newXml));
     if (!(await isSwitched())) {
       throw new HoldfastError('TOOL_FAILED', `libvirt took the new definition of VM ${vmName}, but does not show it.`, {
@@ -78,6 +84,28 @@ async function switchNow(
   );
 }
 
+/** The stopped VM as it is, right before it is switched, against what the switch was made from. */
+async function demandUntouched(
+  ports: CommandPorts,
+  { header, what, volumes }: SwitchWish,
+  domain: ObservedDomain | undefined,
+  oldXml: string | undefined,
+): Promise<void> {
+  const { vmUuid, vmName } = header;
+  if (domain !== undefined) {
+    await demandNoSavedState(ports, domain);
+    if (oldXml !== undefined) demandUnchangedDisks(domain, volumes);
+  }
+  const now =
+    domain === undefined ? undefined : await withHypervisor(ports, () => ports.hypervisor.domainXml(vmUuid, 'persistent'));
+  if (now === oldXml) return;
+  throw new HoldfastError(
+    'PLAN_OUTDATED',
+    `The definition of VM ${vmName} was changed while its ${what} was being prepared. It stays as it is now; ${what} again.`,
+    { vmId: vmUuid },
+  );
+}
+
 /** A domain that is not there has no sources; every other failure stays one. */
 export function absentIsEmpty(thrown: unknown): ReadonlyMap<string, string> {
   if (HoldfastError.from(thrown).code === 'NOT_FOUND') return new Map();
@@ -85,17 +113,22 @@ export function absentIsEmpty(thrown: unknown): ReadonlyMap<string, string> {
 }
 
 /**
- * Takes a switch back that is not past its point of no return: the old definition, when the new one is there, then the new
- * files go, once nothing refers to them. `oldXml` undefined: no switch was begun, or the VM did not exist before it.
- * FILE_IN_USE when the VM was started on them.
+ * Takes a switch back that is not past its point of no return, while no start of the VM is possible: the old definition, when
+ * the new one is there, then the new files go, once nothing refers to them. `oldXml` undefined: no switch was begun, or the VM
+ * did not exist before it. FILE_IN_USE, with nothing touched, when the VM was started on them.
  */
-export async function undoSwitch(
+export function undoSwitch(
   ports: CommandPorts,
   wish: SwitchWish,
   context: StepContext,
   oldXml: string | undefined,
 ): Promise<void> {
-  const { vmUuid, vmName } = wish.header;
+  return ports.starts.whileSwitching({ ...wish.header, doing: doing(wish) }, () => undoNow(ports, wish, context, oldXml));
+}
+
+async function undoNow(ports: CommandPorts, wish: SwitchWish, context: StepContext, oldXml: string | undefined): Promise<void> {
+  const { vmUuid } = wish.header;
+  await demandUnused(ports, wish, 'running');
   if (oldXml !== undefined) {
     await context.step('undo-switch', '', {}, async () => {
       const sources = await withHypervisor(ports, () => ports.hypervisor.definedSources(vmUuid)).catch(absentIsEmpty);
@@ -104,19 +137,31 @@ export async function undoSwitch(
       return null;
     });
   }
-  const domain = await withHypervisor(ports, () => ports.hypervisor.observe(vmUuid));
-  const used = new Set(domain?.disks.flatMap((disk) => [...chainPaths(disk), disk.definedPath ?? '']) ?? []);
+  await demandUnused(ports, wish, 'defined');
   for (const { target, newPath } of wish.volumes) {
-    if (used.has(newPath)) {
-      throw new HoldfastError('FILE_IN_USE', `${newPath} is used by VM ${vmName}, so the ${wish.what} cannot be taken back.`, {
-        path: newPath,
-        vmId: vmUuid,
-      });
-    }
     await context.step('undo-remove', target, { path: newPath }, async ({ path }) => {
       await ports.files.remove(path + PARTIAL_SUFFIX);
+      if ((await ports.files.stat(path)) === undefined) return null;
+      // On whatever host: as raw bytes, because a file that a tool died over need not be an image.
+      if (await ports.images.isLocked(path, 'raw')) throw inUse(wish, path);
       await ports.files.remove(path);
       return null;
     });
   }
+}
+
+/** FILE_IN_USE when the VM runs on a new file or, asked for `defined`, refers to one in any way. */
+async function demandUnused(ports: CommandPorts, wish: SwitchWish, how: 'running' | 'defined'): Promise<void> {
+  const domain = await withHypervisor(ports, () => ports.hypervisor.observe(wish.header.vmUuid));
+  if (domain === undefined || (how === 'running' && domain.state === 'shut-off')) return;
+  const used = new Set(domain.disks.flatMap((disk) => [...chainPaths(disk), how === 'defined' ? (disk.definedPath ?? '') : '']));
+  const found = wish.volumes.find(({ newPath }) => used.has(newPath));
+  if (found !== undefined) throw inUse(wish, found.newPath);
+}
+
+function inUse({ header, what }: SwitchWish, path: string): HoldfastError {
+  return new HoldfastError('FILE_IN_USE', `${path} is used by VM ${header.vmName}, so the ${what} cannot be taken back.`, {
+    path,
+    vmId: header.vmUuid,
+  });
 }
