@@ -1,16 +1,20 @@
 /** The moment in which a planned deletion is written down: what it stood on may have changed while agents were asked. */
+import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Backup } from '@holdfast/shared/api/backups.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import { OperationState, VmOutcome } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import { BackupsService } from '../backups/backups.service.js';
+import { lockVm } from '../inventory/vm-lookup.js';
 import { VmRefresher } from '../inventory/vm-refresher.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
 import { VmEntity } from '../persistence/entities/vm.entities.js';
-import type { FakeAgent } from '../testing/fake-agent.js';
+import { domainOf, type FakeAgent } from '../testing/fake-agent.js';
 import { backUp, protectedVm } from '../testing/protected-vm.js';
-import { TestCluster } from '../testing/test-database.js';
+import { someoneWaits, TestCluster } from '../testing/test-database.js';
 import { managerFolder, TestManager } from '../testing/test-manager.js';
+import { waitFor } from '../testing/wait-for.js';
+import { VmsService } from '../vms/vms.service.js';
 import { DeletionsService } from './deletions.service.js';
 
 describe('a deletion that begins', () => {
@@ -66,6 +70,27 @@ describe('a deletion that begins', () => {
       return seen;
     };
   }
+
+  it('of many VMs waits for them in the order of their ids, so that it and another never wait for each other', async () => {
+    const second = randomUUID();
+    agent.setDomain(domainOf(second, 'second', { vda: ['/pool/second.qcow2'] }, () => agent.newInode()));
+    await waitFor('the VM', async () => (await rows().findOneBy(VmEntity, { id: second })) ?? undefined);
+    const { offeringId } = await rows().findOneByOrFail(VmEntity, { id: vm });
+    await manager.get(VmsService).assignOffering(manager.admin, second, { offeringId: offeringId ?? '' });
+    const [low = '', high = ''] = [vm, second].sort();
+    const [ofLow, ofHigh] = [await backUp(manager, low), await backUp(manager, high)];
+
+    const asked = await rows().transaction(async (tx) => {
+      await lockVm(tx, low);
+      const wish = { ids: [ofHigh.id, ofLow.id], forced: false, dryRun: false };
+      const answer = manager.get(DeletionsService).deleteMany(manager.admin, wish);
+      await waitFor('it to wait', async () => ((await someoneWaits(manager.database.dataSource)) ? true : undefined));
+      await lockVm(tx, high);
+      return { answer };
+    });
+    for (const { id } of (await asked.answer).operations) await manager.finished(id);
+    expect(await states(ofLow, ofHigh)).toEqual(['Expunged', 'Expunged']);
+  });
 
   it('spares what was protected while a host was asked, and says so', async () => {
     const [b1, b2] = [await backUp(manager, vm), await backUp(manager, vm)];

@@ -74,7 +74,8 @@ export class DeletionsService {
     return this.dataSource.transaction(async (manager) => {
       const plans: DeletionPlanView[] = [];
       const operations: Operation[] = [];
-      for (const [vmId, ids] of byVm) {
+      // Their rows are locked one after another: in the order that everybody keeps, or two would wait for each other.
+      for (const [vmId, ids] of [...byVm].sort(([a], [b]) => (a < b ? -1 : 1))) {
         const vm = await requireVmRow(manager, vmId);
         const input: DeletionInput = { ids: [...ids], forced: wish.forced, accountId };
         const plan = planDeletion(await readDeletionFacts(manager, vmId, input));

@@ -3,7 +3,8 @@
  * is written by the operation's handler, under the same lock on the VM's row.
  */
 import { Injectable } from '@nestjs/common';
-import { DataSource, In, Not, type EntityManager } from 'typeorm';
+import { DataSource, In, Not, type EntityManager, type FindOptionsWhere } from 'typeorm';
+import type { QueryDeepPartialEntity } from 'typeorm/query-builder/QueryPartialEntity.js';
 import type { SeenDisk, SeenDomain } from '../agents/agent-types.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
 import type { HostEntity } from '../persistence/entities/inventory.entities.js';
@@ -80,15 +81,26 @@ export class ObservationRecorder {
    */
   async recordGone(host: WatchedHost, uuids: readonly string[]): Promise<string[]> {
     if (uuids.length === 0) return [];
-    const where = { id: In([...uuids]), hostId: host.id, powerState: Not('Gone' as const) };
-    const gone = await this.dataSource.manager.find(VmEntity, { select: { id: true }, where });
-    await this.dataSource.manager.update(VmEntity, where, { powerState: 'Gone', guestAgent: false, problems: [] });
-    return gone.map(({ id }) => id);
+    return this.changeMany(
+      { id: In([...uuids]), hostId: host.id, powerState: Not('Gone') },
+      { powerState: 'Gone', guestAgent: false, problems: [] },
+    );
   }
 
   /** Nobody knows how the VMs of a host that does not answer are. */
   async recordUnknown(hostId: string): Promise<void> {
-    await this.dataSource.manager.update(VmEntity, { hostId, powerState: Not('Gone') }, { powerState: 'Unknown' });
+    await this.changeMany({ hostId, powerState: Not('Gone') }, { powerState: 'Unknown' });
+  }
+
+  /** Locks in the order of ids, as everybody who locks more than one VM: no two wait for each other. Returns the ids. */
+  private changeMany(where: FindOptionsWhere<VmEntity>, values: QueryDeepPartialEntity<VmEntity>): Promise<string[]> {
+    return this.dataSource.transaction(async (manager) => {
+      const lock = { mode: 'pessimistic_write' as const };
+      const rows = await manager.find(VmEntity, { select: { id: true }, where, order: { id: 'ASC' }, lock });
+      const ids = rows.map(({ id }) => id);
+      if (ids.length > 0) await manager.update(VmEntity, { id: In(ids) }, values);
+      return ids;
+    });
   }
 
   private async ensureVm(manager: EntityManager, host: WatchedHost, seen: SeenDomain): Promise<void> {

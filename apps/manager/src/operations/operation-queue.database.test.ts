@@ -9,7 +9,8 @@ import { HostEntity, ZoneEntity } from '../persistence/entities/inventory.entiti
 import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmEntity } from '../persistence/entities/vm.entities.js';
 import { GLOBAL_SCOPE_ID } from '../settings/settings.service.js';
-import { TestCluster } from '../testing/test-database.js';
+import { someoneWaits, TestCluster } from '../testing/test-database.js';
+import { waitFor } from '../testing/wait-for.js';
 import { LeaseLost, OperationQueue, type Claim } from './operation-queue.js';
 
 class SteeredClock extends Clock {
@@ -103,6 +104,28 @@ describe('OperationQueue', () => {
     expect(ran).toEqual(asked);
   });
 
+  it('one that is asked for while another of its VM is not yet committed comes after that one', async () => {
+    const vm = await newVm();
+    let commit = (): void => undefined;
+    let asked = (): void => undefined;
+    const [mayCommit, isAsked] = [new Promise<void>((done) => (commit = done)), new Promise<void>((done) => (asked = done))];
+    const earlier = database.dataSource.transaction(async (manager) => {
+      const { id } = await queue.add(manager, { kind: 'DeleteBackups', vmId: vm, hostId, accountId: null, input: {} });
+      asked();
+      await mayCommit;
+      return id;
+    });
+    await isAsked;
+    let committed = false;
+    const later = ask(vm).finally(() => (committed = true));
+    await waitFor('it to wait', async () => (committed || (await someoneWaits(database.dataSource)) ? true : undefined));
+    // Would it be there by now, it would be claimed: nothing of the earlier one can be seen yet.
+    expect((await claimAll()).map(({ id }) => id)).toEqual([]);
+    commit();
+    const [first, second] = [await earlier, await later];
+    expect((await claimAll()).map(({ id }) => id)).toEqual([first]);
+    expect(await database.dataSource.manager.countBy(OperationEntity, { id: second, state: 'Queued' })).toBe(1);
+  });
   it.each(operationKindSchema.options)('while a %s works on a VM, every kind of operation waits for it', async (running) => {
     for (const arriving of operationKindSchema.options) {
       const vm = await newVm();

@@ -7,6 +7,7 @@ import { DataSource, type EntityManager } from 'typeorm';
 import type { QueryDeepPartialEntity } from 'typeorm/query-builder/QueryPartialEntity.js';
 import type { OperationKind } from '@holdfast/shared/api/operations.js';
 import { SETTINGS } from '@holdfast/shared/settings/settings.js';
+import { lockVm } from '../inventory/vm-lookup.js';
 import { OperationEntity, UNFINISHED, type OperationInput } from '../persistence/entities/operation.entity.js';
 import { Clock } from '../platform/clock.js';
 
@@ -52,8 +53,13 @@ export class OperationQueue {
     @Inject(LEASE_OPTIONS) private readonly lease: LeaseOptions,
   ) {}
 
-  /** Asks for an operation, in the caller's transaction: it exists when, and only when, that commits. */
+  /**
+   * Asks for an operation, in the caller's transaction: it exists when, and only when, that commits. The VM is locked until
+   * then: an operation of it that is asked for meanwhile gets a later place only once this one can be seen, and so waits for
+   * it. Who asks for operations of several VMs in one transaction asks in the order of the VMs' ids.
+   */
   async add(manager: EntityManager, wanted: NewOperation): Promise<OperationEntity> {
+    await lockVm(manager, wanted.vmId);
     const now = this.clock.now();
     const id = wanted.id ?? this.clock.newId();
     await manager.insert(OperationEntity, {

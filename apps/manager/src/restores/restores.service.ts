@@ -9,7 +9,7 @@ import { requireAdmin, type Caller } from '../access/caller.js';
 import { requireBackup } from '../backups/backup-lookup.js';
 import { AuditLog } from '../events/audit-log.js';
 import { hostProblem, requireHost } from '../inventory/host-lookup.js';
-import { requireVm } from '../inventory/vm-lookup.js';
+import { lockVm, requireVm } from '../inventory/vm-lookup.js';
 import { supersededFileView } from '../inventory/vm-view.js';
 import { OperationQueue } from '../operations/operation-queue.js';
 import { operationView } from '../operations/operation-view.js';
@@ -81,11 +81,12 @@ export class RestoresService {
 
   /** Deletes files that a restore left behind; without `ids`: all of the VM that are on one host. The agent proves first that nothing uses them. */
   async releaseSupersededFiles(caller: Caller, vmId: string, ids?: readonly string[]): Promise<Operation> {
-    const vm = await requireVm(this.dataSource.manager, caller, vmId);
+    await requireVm(this.dataSource.manager, caller, vmId);
     const row = await this.dataSource.transaction(async (manager) => {
+      // What becomes of the files is written under the VM's lock only: each is released once.
+      const vm = await lockVm(manager, vmId);
       const free = await manager.find(SupersededFileEntity, {
         where: { vmId, releaseOperationId: IsNull() },
-        lock: { mode: 'pessimistic_write' },
         order: { supersededAt: 'ASC' },
       });
       const unknown = ids?.find((id) => !free.some((file) => file.id === id));

@@ -61,3 +61,9 @@ export class TestCluster {
     await rm(this.folder, { recursive: true, force: true });
   }
 }
+
+/** True when somebody waits for a lock in this database. */
+export async function someoneWaits(dataSource: OpenDatabase['dataSource']): Promise<boolean> {
+  const waiting = `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+  return (await dataSource.query<unknown[]>(waiting)).length > 0;
+}
