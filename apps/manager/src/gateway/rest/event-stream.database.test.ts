@@ -1,8 +1,13 @@
 /** The event stream of an operation over a real PostgreSQL: what is sent, from where on, and when it ends. */
+import { once } from 'node:events';
+import { request, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { INestApplication } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { OPERATION_CHANNEL } from '../../operations/operation-queue.js';
+import { OperationsService } from '../../operations/operations.service.js';
+import { waitFor } from '../../testing/wait-for.js';
+import { Authorizer } from '../access/authorizer.js';
 import type { Fixtures } from '../testing/fixtures.js';
 import type { RestClient } from '../testing/rest-client.js';
 import { RestDoor } from '../testing/rest-door.js';
@@ -100,4 +105,45 @@ describe('the event stream of an operation', () => {
     await change(id, 'Succeeded');
     expect(eventsOf(await next.text()).at(-1)?.state).toBe('Succeeded');
   });
+
+  test.each(['authorized', 'looked up'])(
+    'of a reader that leaves while it is %s is ended, and not only forgotten',
+    async (when) => {
+      const id = await start();
+      const [place, method] = when === 'authorized' ? [app.get(Authorizer), 'authorize'] : [app.get(OperationsService), 'get'];
+      const stages = place as unknown as Record<string, (...given: unknown[]) => Promise<unknown>>;
+      const real = stages[method]?.bind(place);
+      const reached = gate();
+      const goOn = gate();
+      stages[method] = async (...given) => {
+        reached.open();
+        await goOn.opened;
+        return real?.(...given);
+      };
+      const server = app.getHttpServer() as Server;
+      const answered = once(server, 'request') as Promise<[IncomingMessage, ServerResponse]>;
+      try {
+        const reader = request(`${await app.getUrl()}/api/v1/operations/${id}/events`, {
+          headers: { authorization: `Bearer ${the.userKey}` },
+        });
+        reader.on('error', () => undefined).end();
+        const [, response] = await answered;
+        await reached.opened;
+        reader.destroy();
+        if (!response.destroyed) await once(response, 'close');
+        goOn.open();
+        await waitFor('the end of the response', () => response.writableEnded || undefined);
+      } finally {
+        delete stages[method];
+      }
+    },
+  );
 });
+
+function gate(): { opened: Promise<void>; open: () => void } {
+  let open: () => void = () => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}

@@ -12,6 +12,14 @@ export function lastSeenRevision(request: IncomingMessage): number {
   return typeof header === 'string' && /^\d{1,15}$/.test(header) ? Number(header) : -1;
 }
 
+/** Fires when the reader of a response leaves, at once when it has left already: it may, while its key is still looked up. */
+export function leavingOf(response: ServerResponse): AbortSignal {
+  const left = new AbortController();
+  if (response.destroyed) left.abort();
+  else response.once('close', () => left.abort());
+  return left.signal;
+}
+
 /**
  * Sends each operation that is newer than `seen` as event `operation` with its revision as id, then ends the stream.
  * A reader that is slow gets fewer, newer states. `signal` must end `operations`.
@@ -33,7 +41,8 @@ export async function streamOperations(
     for await (const operation of operations) {
       if (operation.revision <= seen) continue;
       const room = response.write(`id: ${operation.revision}\nevent: operation\ndata: ${JSON.stringify(operation)}\n\n`);
-      if (!room) await once(response, 'drain', { signal });
+      // What is written to a response that was left finds no room, and none is ever made.
+      if (!room && !response.destroyed) await once(response, 'drain', { signal });
     }
   } catch (error) {
     if (!signal.aborted) throw error;

@@ -9,7 +9,7 @@ import { isFinished } from '../../../operations/operation-view.js';
 import { OperationsService } from '../../../operations/operations.service.js';
 import { CurrentCaller, RequiresPermission } from '../../access/route-access.js';
 import { Answers, AnswersOperation, TakesIdempotencyKey } from '../answers.js';
-import { lastSeenRevision, streamOperations } from '../event-stream.js';
+import { lastSeenRevision, leavingOf, streamOperations } from '../event-stream.js';
 import { strict } from '../strict.js';
 import { operationIdSchema } from './ids.js';
 
@@ -55,14 +55,13 @@ export class OperationsController {
     @Res() response: ServerResponse,
   ): Promise<void> {
     const seen = lastSeenRevision(request);
+    const left = leavingOf(response);
     const now = await this.operations.get(caller, id);
     if (isFinished(now.state) && now.revision <= seen) {
       response.writeHead(204).end();
       return;
     }
-    const left = new AbortController();
-    response.once('close', () => left.abort());
-    await streamOperations(response, this.operations.watch(caller, id, left.signal), seen, left.signal);
+    await streamOperations(response, this.operations.watch(caller, id, left), seen, left);
   }
 
   @Post(':id/actions/cancel')
