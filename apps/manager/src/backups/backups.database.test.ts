@@ -148,6 +148,16 @@ describe('a backup', () => {
     await expect(manager.get(OperationsService).cancel(manager.admin, first.id)).rejects.toMatchObject({ code: 'WRONG_STATE' });
   });
 
+  it('a cancellation that does not arrive at the agent is sent again', async () => {
+    agent.scripts.push({ hold: true });
+    const operation = await take();
+    await running(operation.id);
+    agent.cancelRefusals.push(new HoldfastError('INTERRUPTED', 'not now'));
+    await manager.get(OperationsService).cancel(manager.admin, operation.id);
+    expect(await manager.finished(operation.id)).toMatchObject({ state: 'Cancelled' });
+    expect([agent.cancelRefusals, agent.cancelled]).toEqual([[], [operation.id]]);
+  });
+
   it('an outdated plan is made again, at most three times', async () => {
     const outdated = new HoldfastError('PLAN_OUTDATED', 'not as planned');
     agent.scripts.push(

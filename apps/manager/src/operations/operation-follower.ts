@@ -216,12 +216,8 @@ export class OperationFollower {
   ): Promise<AgentOperation | undefined> {
     const agentId = operation.agentOperationId ?? operation.id;
     const over = new AbortController();
-    const cancel = (): void =>
-      void agent
-        .cancelOperation(agentId)
-        .catch((error: unknown) =>
-          this.logger.warn('a cancellation did not arrive', { operationId: operation.id, reason: String(error) }),
-        );
+    const watching = AbortSignal.any([signals.stop, over.signal]);
+    const cancel = (): void => void this.cancelAtAgent(operation, agent, watching);
     if (signals.cancel.aborted || operation.cancelRequested) cancel();
     else signals.cancel.addEventListener('abort', cancel, { once: true });
     try {
@@ -229,7 +225,7 @@ export class OperationFollower {
       if (operation.waitingFor !== null) await this.queue.write(this.dataSource.manager, claim, { waitingFor: null });
       written = await this.writeSnapshot(claim, first, written);
       if (isFinished(first.state)) return first;
-      for await (const seen of agent.watchOperation(agentId, AbortSignal.any([signals.stop, over.signal]))) {
+      for await (const seen of agent.watchOperation(agentId, watching)) {
         if (isFinished(seen.state)) return seen;
         written = await this.writeSnapshot(claim, seen, written);
       }
@@ -237,6 +233,20 @@ export class OperationFollower {
     } finally {
       over.abort();
       signals.cancel.removeEventListener('abort', cancel);
+    }
+  }
+
+  /** Nobody asks for a cancellation twice: one that does not arrive is sent again until the watch ends. */
+  private async cancelAtAgent(operation: OperationEntity, agent: AgentClient, watching: AbortSignal): Promise<void> {
+    while (!watching.aborted) {
+      try {
+        await agent.cancelOperation(operation.agentOperationId ?? operation.id);
+        return;
+      } catch (error) {
+        if (watching.aborted) return;
+        this.logger.warn('a cancellation did not arrive', { operationId: operation.id, reason: String(error) });
+        await pause(WAIT_MS, watching);
+      }
     }
   }
 

@@ -68,6 +68,8 @@ export class FakeAgent {
   readonly accepted: ReceivedCommand[] = [];
   readonly forgotten: string[] = [];
   readonly cancelled: string[] = [];
+  /** What the next calls to cancel are refused with, one each. */
+  readonly cancelRefusals: HoldfastError[] = [];
   /** Taken by the next operations, one each. */
   readonly scripts: Script[] = [];
   /** What lies on its storages and in its pools. */
@@ -314,6 +316,8 @@ export class FakeAgent {
           .filter((operation) => !unfinishedOnly || operation.finishedAtUnixMs === 0n),
       })),
       cancelOperation: answer(({ operationId }: { operationId: string }) => {
+        const refusal = this.cancelRefusals.shift();
+        if (refusal !== undefined) throw refusal;
         const kept = this.find(operationId);
         this.cancelled.push(operationId);
         this.finish(kept, {
