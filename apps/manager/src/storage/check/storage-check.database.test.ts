@@ -179,22 +179,28 @@ describe('the check of a storage', () => {
     });
   });
 
-  it.each(['its head is deleted', 'its chain is finished'])('leaves the newest layer of an undefined VM alone when %s', async (how) => {
-    const { id } = await backup();
-    inPool();
-    const [delta] = agent.domains.get(vm)?.disks[0]?.layers.map(({ path }) => path) ?? [];
-    expect(agent.layers.map(({ path }) => path)).toEqual([delta]);
-    agent.removeDomain(vm);
-    await waitFor('the VM is gone', async () => (await rows().findOneBy(VmEntity, { id: vm, powerState: 'Gone' })) ?? undefined);
-    const operations =
-      how === 'its head is deleted'
-        ? (await manager.get(DeletionsService).deleteOne(manager.admin, id, { forced: true, dryRun: false })).operations
-        : [await manager.get(VmsService).finishBackupChain(manager.admin, vm, { dryRun: false })];
-    for (const one of operations) expect(await manager.finished(one.id)).toMatchObject({ state: 'Succeeded' });
-    // No record names the delta any more, but all that was written since the backup is in it.
-    expect(await rows().countBy(VolumeDeltaEntity, { vmId: vm })).toBe(0);
-    expect((await check()).findings.filter(({ hostId }) => hostId !== undefined)).toEqual([]);
-  });
+  it.each(['its head is deleted', 'its chain is finished'])(
+    'leaves the newest layer of an undefined VM alone when %s',
+    async (how) => {
+      const { id } = await backup();
+      inPool();
+      const [delta] = agent.domains.get(vm)?.disks[0]?.layers.map(({ path }) => path) ?? [];
+      expect(agent.layers.map(({ path }) => path)).toEqual([delta]);
+      agent.removeDomain(vm);
+      await waitFor(
+        'the VM is gone',
+        async () => (await rows().findOneBy(VmEntity, { id: vm, powerState: 'Gone' })) ?? undefined,
+      );
+      const operations =
+        how === 'its head is deleted'
+          ? (await manager.get(DeletionsService).deleteOne(manager.admin, id, { forced: true, dryRun: false })).operations
+          : [await manager.get(VmsService).finishBackupChain(manager.admin, vm, { dryRun: false })];
+      for (const one of operations) expect(await manager.finished(one.id)).toMatchObject({ state: 'Succeeded' });
+      // No record names the delta any more, but all that was written since the backup is in it.
+      expect(await rows().countBy(VolumeDeltaEntity, { vmId: vm })).toBe(0);
+      expect((await check()).findings.filter(({ hostId }) => hostId !== undefined)).toEqual([]);
+    },
+  );
 
   it('checks with the hosts that answer, and removes nothing while one does not', async () => {
     agent.entries.push(entry(`backups/${vm}/${randomUUID()}`, { directory: true }));
