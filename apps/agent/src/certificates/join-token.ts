@@ -15,7 +15,7 @@ export function parseJoinToken(text: string): JoinToken {
   if (match?.[1] === undefined) {
     throw new HoldfastError(
       'TOKEN_INVALID',
-      'This is not a join token of Holdfast; create one with "holdfast host create-join-token" and copy all of it.',
+      'This is not a join token of Holdfast; create one with "holdfast host token" and copy all of it.',
     );
   }
   return { text: text.trim(), authorityFingerprint: match[1].toLowerCase() };

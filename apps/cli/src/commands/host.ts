@@ -2,6 +2,7 @@
 import type { Host, JoinToken } from '@holdfast/shared/api/inventory.js';
 import { find, zoneOrOnly } from '../api/resolve.js';
 import type { CommandContext } from '../context.js';
+import { CliError } from '../errors/cli-error.js';
 import { bytes, keyValues, table, time } from '../output/text.js';
 import { examples, type Shell } from './command-group.js';
 import { seconds } from './arguments.js';
@@ -47,7 +48,6 @@ export function addHostCommands({ program, run }: Shell): void {
 
   host
     .command('token')
-    .alias('join-token')
     .description('Make a one-time token with which a host joins a zone')
     .option('--zone <zone>', 'name or id; may be left out when there is only one')
     .option('--valid <seconds>', 'how long it can be used', seconds, 3600)
@@ -63,6 +63,22 @@ export function addHostCommands({ program, run }: Shell): void {
           token,
           () => `${token.token}\n\nIt is shown once, lets one host join zone ${zone.name}, and ends ${time(token.expiresAt)}.\n`,
         );
+      }),
+    );
+
+  host
+    .command('update <host>')
+    .description('Rename a host, or say where its agent is now; its VMs, backups and work stay with it')
+    .option('--name <name>', 'new name here; what the machine calls itself does not matter')
+    .option('--address <address>', 'host:port where the manager reaches the agent')
+    .addHelpText('after', examples('holdfast host update kvm1 --name kvm2 --address kvm2.example.org:7443'))
+    .action(
+      run<{ name?: string; address?: string }>(async ({ api, print }, [nameOrId = ''], { name, address }) => {
+        if (name === undefined && address === undefined)
+          throw new CliError('INVALID_INPUT', 'Say what to change: --name, --address, or both.');
+        const found = await find.host(api, nameOrId);
+        const changed = await api.patch<Host>(`/hosts/${found.id}`, { name, address });
+        print(changed, () => `Host ${changed.name} is at ${changed.address}.\n`);
       }),
     );
 
@@ -105,6 +121,7 @@ function hostText(host: Host): string {
       ['reason', host.stateReason],
       ['enabled', host.enabled ? 'yes' : 'no'],
       ['address', host.address],
+      ['calls itself', host.hostname],
       ['agent', host.agentVersion],
       ['libvirt', host.libvirtVersion],
       ['QEMU', host.qemuVersion],

@@ -252,10 +252,6 @@ export class AgentClient {
     );
   }
 
-  close(): void {
-    this.client.close();
-  }
-
   private unary<Response>(call: Unary<Response>): Promise<Response> {
     return new Promise((resolve, reject) => {
       call((error, response) => {

@@ -14,7 +14,7 @@ const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
 @Injectable()
 export class AgentsService implements OnApplicationShutdown {
-  private readonly clients = new Map<string, { address: string; client: AgentClient }>();
+  private readonly clients = new Map<string, { address: string; client: HostAgentClient }>();
   private own: Promise<ChannelCredentials> | undefined;
 
   constructor(private readonly authority: CertificateAuthority) {}
@@ -23,7 +23,8 @@ export class AgentsService implements OnApplicationShutdown {
   async of(host: CalledHost): Promise<AgentClient> {
     const credentialsOfManager = await (this.own ??= this.createCredentials());
     const known = this.clients.get(host.id);
-    if (known?.address === host.address) return known.client;
+    // The channel stays; what is said about the host has the name that it has now.
+    if (known?.address === host.address) return new AgentClient(known.client, host);
     known?.client.close();
     const client = new HostAgentClient(host.address, credentialsOfManager, {
       'grpc.ssl_target_name_override': host.id,
@@ -34,9 +35,8 @@ export class AgentsService implements OnApplicationShutdown {
       'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
       'grpc.use_local_subchannel_pool': 1,
     });
-    const wrapped = new AgentClient(client, host);
-    this.clients.set(host.id, { address: host.address, client: wrapped });
-    return wrapped;
+    this.clients.set(host.id, { address: host.address, client });
+    return new AgentClient(client, host);
   }
 
   onApplicationShutdown(): void {

@@ -74,6 +74,7 @@ export class HostWatcher {
       { id: host.id },
       {
         lastSeenAt: this.clock.now(),
+        hostname: info.hostname,
         agentVersion: info.agentVersion,
         libvirtVersion: info.libvirtVersion,
         qemuVersion: info.qemuVersion,

@@ -1,4 +1,4 @@
-/** Hosts as callers see them: list, enable, disable, re-address, delete. Their state comes from the watcher. */
+/** Hosts as callers see them: list, rename, enable, disable, re-address, delete. Their state comes from the watcher. */
 import { Injectable } from '@nestjs/common';
 import { DataSource, MoreThan } from 'typeorm';
 import type { Page } from '@holdfast/shared/api/common.js';
@@ -41,19 +41,21 @@ export class HostsService {
     await requireHost(this.dataSource.manager, hostId);
     if (input.address !== undefined) checkAddress(input.address);
     const changes = {
+      ...(input.name === undefined ? {} : { name: input.name }),
       ...(input.enabled === undefined ? {} : { enabled: input.enabled }),
       ...(input.address === undefined ? {} : { address: input.address }),
     };
     try {
       if (Object.keys(changes).length > 0) await this.dataSource.manager.update(HostEntity, { id: hostId }, changes);
     } catch (error) {
-      if (violatedUnique(error) === undefined) throw error;
-      throw new HoldfastError('NAME_TAKEN', `Another host has the address ${input.address ?? ''} already.`, {
-        hostId,
-        address: input.address ?? '',
-      });
+      const constraint = violatedUnique(error);
+      if (constraint === undefined) throw error;
+      const { name = '', address = '' } = input;
+      throw constraint === 'host_name_key'
+        ? new HoldfastError('NAME_TAKEN', `There already is a host named "${name}". Choose another name.`, { hostId, name })
+        : new HoldfastError('NAME_TAKEN', `Another host has the address ${address} already.`, { hostId, address });
     }
-    this.audit.changed(caller, 'host.update', { hostId });
+    this.audit.changed(caller, 'host.update', { hostId, ...(input.name === undefined ? {} : { name: input.name }) });
     return this.get(caller, hostId);
   }
 
@@ -81,6 +83,7 @@ function hostView(row: HostEntity): Host {
     zoneId: row.zoneId as ZoneId,
     name: row.name,
     address: row.address,
+    ...(row.hostname === null ? {} : { hostname: row.hostname }),
     state: row.state,
     ...(row.stateReason === null ? {} : { stateReason: row.stateReason }),
     enabled: row.enabled,

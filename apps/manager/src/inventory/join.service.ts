@@ -70,17 +70,17 @@ export class JoinService {
     if (token === null)
       throw new HoldfastError(
         'TOKEN_INVALID',
-        'This join token is not known to this manager. Make one with "holdfast host join-token".',
+        'This join token is not known to this manager. Make one with "holdfast host token".',
       );
     if (token.usedAt !== null)
       throw new HoldfastError(
         'TOKEN_INVALID',
-        'This join token was used already; one token lets one host join. Make another with "holdfast host join-token".',
+        'This join token was used already; one token lets one host join. Make another with "holdfast host token".',
       );
     if (token.expiresAt <= this.clock.now()) {
       throw new HoldfastError(
         'TOKEN_EXPIRED',
-        `This join token expired at ${token.expiresAt.toISOString()}. Make another with "holdfast host join-token".`,
+        `This join token expired at ${token.expiresAt.toISOString()}. Make another with "holdfast host token".`,
       );
     }
     return token;
@@ -123,7 +123,7 @@ export class JoinService {
       if (violatedUnique(error) === undefined) throw error;
       throw new HoldfastError(
         'NAME_TAKEN',
-        `Another host has the address ${input.address} or the name "${input.name}" already. Delete it, or join with another address.`,
+        `Another host has the address ${input.address} or the name "${input.name}" already. If it is this machine, join with the name that it has here (--name; "holdfast host list" shows it); otherwise with another address.`,
         { address: input.address, name: input.name },
       );
     }

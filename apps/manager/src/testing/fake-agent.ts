@@ -80,6 +80,9 @@ export class FakeAgent {
   removeStray = (path: string): RemovedStray => ({ path, freedBytes: 1000n, keptCode: '', keptBecause: '' });
   protocolVersion = PROTOCOL_VERSION;
   hypervisorAvailable = true;
+  hostname = 'fake';
+  /** Where the connections come from that heartbeats came over. */
+  readonly peers = new Set<string>();
   storage: (request: InspectStorageRequest) => InspectStorageResponse;
   private readonly fencing = new Map<string, bigint>();
   private readonly domainWatchers = new Set<ServerWritableStream<unknown, WatchDomainsResponse>>();
@@ -241,10 +244,10 @@ export class FakeAgent {
 
   private implementation(): UntypedServiceImplementation {
     const answer =
-      <Request, Response>(work: (request: Request) => Response) =>
-      (call: { request: Request }, reply: Reply<Response>): void => {
+      <Request, Response>(work: (request: Request, peer: string) => Response) =>
+      (call: { request: Request; getPeer(): string }, reply: Reply<Response>): void => {
         try {
-          reply(null, work(call.request));
+          reply(null, work(call.request, call.getPeer()));
         } catch (error) {
           reply(wire(error));
         }
@@ -254,20 +257,23 @@ export class FakeAgent {
       (call: { request: Extract<ReceivedCommand, { kind: K }>['request'] }, reply: Reply<{ operation: Operation }>): void =>
         this.begin({ kind, request: call.request } as ReceivedCommand, reply);
     return {
-      getHostInfo: answer(() => ({
-        hostId: this.identity.hostId,
-        hostname: 'fake',
-        agentVersion: '0.1.0',
-        protocolVersion: this.protocolVersion,
-        libvirtVersion: '9.0.0',
-        qemuVersion: '7.2.22',
-        qemuImgVersion: '7.2.22',
-        hypervisorAvailable: this.hypervisorAvailable,
-        primaryPools: [{ path: '/pool', totalBytes: 1000n, freeBytes: 500n }],
-        maxConcurrentOperations: 0,
-        runningOperations: 0,
-        startedAtUnixMs: 1n,
-      })),
+      getHostInfo: answer((_request, peer) => {
+        this.peers.add(peer);
+        return {
+          hostId: this.identity.hostId,
+          hostname: this.hostname,
+          agentVersion: '0.1.0',
+          protocolVersion: this.protocolVersion,
+          libvirtVersion: '9.0.0',
+          qemuVersion: '7.2.22',
+          qemuImgVersion: '7.2.22',
+          hypervisorAvailable: this.hypervisorAvailable,
+          primaryPools: [{ path: '/pool', totalBytes: 1000n, freeBytes: 500n }],
+          maxConcurrentOperations: 0,
+          runningOperations: 0,
+          startedAtUnixMs: 1n,
+        };
+      }),
       listDomains: answer(({ uuids }: { uuids: string[] }) => ({
         domains: [...this.domains.values()].filter((domain) => uuids.length === 0 || uuids.includes(domain.uuid)),
       })),

@@ -23,6 +23,7 @@ export const hostSchema = z.object({
   zoneId: zoneIdSchema,
   name: z.string(),
   address: z.string().describe('host:port of the agent'),
+  hostname: z.string().optional().describe('What the machine calls itself; nothing depends on it'),
   state: hostStateSchema,
   stateReason: z.string().optional().describe('Why it is not Up, and the way out'),
   enabled: z.boolean().describe('A disabled host gets no new work'),
@@ -34,7 +35,11 @@ export const hostSchema = z.object({
   createdAt: timeSchema,
 });
 export type Host = z.infer<typeof hostSchema>;
-export const updateHostSchema = z.object({ enabled: z.boolean().optional(), address: z.string().optional() });
+export const updateHostSchema = z.object({
+  name: nameSchema.optional(),
+  enabled: z.boolean().optional(),
+  address: z.string().optional(),
+});
 export type UpdateHost = z.infer<typeof updateHostSchema>;
 export const listHostsSchema = pageQuerySchema.extend({ zoneId: zoneIdSchema.optional() });
 export type ListHosts = z.infer<typeof listHostsSchema>;

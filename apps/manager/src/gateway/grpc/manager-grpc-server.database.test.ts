@@ -154,6 +154,9 @@ describe('gRPC', () => {
     );
     const { host } = await call('getHost', { hostId: the.hostId }, the.adminKey);
     expect(host).toMatchObject({ name: 'kvm-1', stateReason: 'it does not answer' });
+    const renamed = await call('updateHost', { hostId: the.hostId, name: 'kvm "2"' }, the.adminKey);
+    expect(renamed.host).toMatchObject({ id: the.hostId, name: 'kvm "2"', address: '127.0.0.1:1', enabled: true });
+    await call('updateHost', { hostId: the.hostId, name: 'kvm-1' }, the.adminKey);
     const { backup } = await call('getBackup', { backupId: the.myBackup }, the.userKey);
     expect(backup).toMatchObject({ id: the.myBackup, vmId: the.mine, parentId: undefined });
   });

@@ -211,6 +211,14 @@ describe('what does not fit the state of things', () => {
     expectProblem(await admin('POST', '/accounts', { name: 'shop' }), 409, 'NAME_TAKEN');
   });
 
+  test('a host is renamed; a name that is none is refused', async () => {
+    const renamed = await admin('PATCH', `/hosts/${the.hostId}`, { name: ' kvm-2 ' });
+    expect(renamed).toMatchObject({ status: 200, body: { id: the.hostId, name: 'kvm-2', address: '127.0.0.1:1' } });
+    expectProblem(await admin('PATCH', `/hosts/${the.hostId}`, { name: ' ' }), 400, 'INVALID_INPUT');
+    expectProblem(await user('PATCH', `/hosts/${the.hostId}`, { name: 'mine' }), 403, 'FORBIDDEN');
+    await admin('PATCH', `/hosts/${the.hostId}`, { name: 'kvm-1' });
+  });
+
   test('an offering that VMs have, a zone that has hosts', async () => {
     expectProblem(await admin('DELETE', `/backup-offerings/${the.offeringId}`), 409, 'IN_USE');
     expectProblem(await admin('DELETE', `/zones/${the.zoneId}`), 409, 'IN_USE');

@@ -30,6 +30,8 @@ export class HostEntity {
   zoneId!: string;
   @Column('text') name!: string;
   @Column('text') address!: string;
+  /** What the machine calls itself; for people. */
+  @Column(nullableText) hostname!: string | null;
   @Column('text') state!: HostState;
   @Column(nullableText) stateReason!: string | null;
   @Column('boolean') enabled!: boolean;

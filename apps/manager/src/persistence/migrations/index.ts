@@ -4,6 +4,7 @@ import { Deletion1763700000002 } from './0002-deletion.js';
 import { Schedules1763700000003 } from './0003-schedules.js';
 import { VmSnapshots1763700000004 } from './0004-vm-snapshots.js';
 import { PlannedChanges1763700000007 } from './0007-planned-changes.js';
+import { HostNames1763700000008 } from './0008-host-names.js';
 
 export const MIGRATIONS = [
   FirstTables1763700000001,
@@ -11,4 +12,5 @@ export const MIGRATIONS = [
   Schedules1763700000003,
   VmSnapshots1763700000004,
   PlannedChanges1763700000007,
+  HostNames1763700000008,
 ];

@@ -72,7 +72,8 @@ export function hostMethods({
     updateHost: {
       permission: 'host.change',
       answer: async (caller, request) => {
-        const input = parseInput(updateHostSchema, { enabled: request.enabled, address: request.address });
+        const { name, enabled, address } = request;
+        const input = parseInput(updateHostSchema, { name, enabled, address });
         return { host: hostMessage(await hosts.update(caller, idOf('host_id', request.hostId), input)) };
       },
     },

@@ -50,7 +50,7 @@ export class HostsController {
 
   @Patch(':id')
   @RequiresPermission('host.change')
-  @Answers(200, 'Enable or disable a host, or change its address', hostSchema)
+  @Answers(200, 'Rename, enable or disable a host, or change its address', hostSchema)
   update(
     @CurrentCaller() caller: Caller,
     @Param('id', { schema: hostIdSchema }) id: string,

@@ -245,7 +245,11 @@ export interface Host {
   qemuVersion?: string | undefined;
   primaryPools: PrimaryPool[];
   lastSeenAt?: Date | undefined;
-  createdAt?: Date | undefined;
+  createdAt?:
+    | Date
+    | undefined;
+  /** What the machine calls itself; nothing depends on it. */
+  hostname?: string | undefined;
 }
 
 export interface PrimaryPool {
@@ -433,6 +437,7 @@ function createBaseHost(): Host {
     primaryPools: [],
     lastSeenAt: undefined,
     createdAt: undefined,
+    hostname: undefined,
   };
 }
 
@@ -476,6 +481,9 @@ export const Host: MessageFns<Host> = {
     }
     if (message.createdAt !== undefined) {
       Timestamp.encode(toTimestamp(message.createdAt), writer.uint32(106).fork()).join();
+    }
+    if (message.hostname !== undefined) {
+      writer.uint32(114).string(message.hostname);
     }
     return writer;
   },
@@ -597,6 +605,14 @@ export const Host: MessageFns<Host> = {
             message.createdAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.hostname = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -656,6 +672,7 @@ export const Host: MessageFns<Host> = {
         : isSet(object.created_at)
         ? fromJsonTimestamp(object.created_at)
         : undefined,
+      hostname: isSet(object.hostname) ? globalThis.String(object.hostname) : undefined,
     };
   },
 
@@ -700,6 +717,9 @@ export const Host: MessageFns<Host> = {
     if (message.createdAt !== undefined) {
       obj.createdAt = message.createdAt.toISOString();
     }
+    if (message.hostname !== undefined) {
+      obj.hostname = message.hostname;
+    }
     return obj;
   },
 
@@ -721,6 +741,7 @@ export const Host: MessageFns<Host> = {
     message.primaryPools = object.primaryPools?.map((e) => PrimaryPool.fromPartial(e)) || [];
     message.lastSeenAt = object.lastSeenAt ?? undefined;
     message.createdAt = object.createdAt ?? undefined;
+    message.hostname = object.hostname ?? undefined;
     return message;
   },
 };

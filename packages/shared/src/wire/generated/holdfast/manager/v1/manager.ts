@@ -137,6 +137,7 @@ export interface UpdateHostRequest {
   hostId: string;
   enabled?: boolean | undefined;
   address?: string | undefined;
+  name?: string | undefined;
 }
 
 export interface UpdateHostResponse {
@@ -1784,7 +1785,7 @@ export const GetHostResponse: MessageFns<GetHostResponse> = {
 };
 
 function createBaseUpdateHostRequest(): UpdateHostRequest {
-  return { hostId: "", enabled: undefined, address: undefined };
+  return { hostId: "", enabled: undefined, address: undefined, name: undefined };
 }
 
 export const UpdateHostRequest: MessageFns<UpdateHostRequest> = {
@@ -1797,6 +1798,9 @@ export const UpdateHostRequest: MessageFns<UpdateHostRequest> = {
     }
     if (message.address !== undefined) {
       writer.uint32(26).string(message.address);
+    }
+    if (message.name !== undefined) {
+      writer.uint32(34).string(message.name);
     }
     return writer;
   },
@@ -1838,6 +1842,14 @@ export const UpdateHostRequest: MessageFns<UpdateHostRequest> = {
             message.address = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1859,6 +1871,7 @@ export const UpdateHostRequest: MessageFns<UpdateHostRequest> = {
         : "",
       enabled: isSet(object.enabled) ? globalThis.Boolean(object.enabled) : undefined,
       address: isSet(object.address) ? globalThis.String(object.address) : undefined,
+      name: isSet(object.name) ? globalThis.String(object.name) : undefined,
     };
   },
 
@@ -1873,6 +1886,9 @@ export const UpdateHostRequest: MessageFns<UpdateHostRequest> = {
     if (message.address !== undefined) {
       obj.address = message.address;
     }
+    if (message.name !== undefined) {
+      obj.name = message.name;
+    }
     return obj;
   },
 
@@ -1884,6 +1900,7 @@ export const UpdateHostRequest: MessageFns<UpdateHostRequest> = {
     message.hostId = object.hostId ?? "";
     message.enabled = object.enabled ?? undefined;
     message.address = object.address ?? undefined;
+    message.name = object.name ?? undefined;
     return message;
   },
 };
