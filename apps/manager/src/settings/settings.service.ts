@@ -6,7 +6,7 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import {
   parseSetting,
   SETTING_NAMES,
-  settingDefinition,
+  settingName,
   SETTINGS,
   type SettingName,
   type SettingValue,
@@ -37,28 +37,23 @@ export class SettingsService {
   async get(caller: Caller, name: string, zoneId?: string): Promise<Setting> {
     requireAdmin(caller, 'read settings');
     await this.requireZone(zoneId);
-    return view(settingDefinition(name).name, await this.overrides(zoneId));
+    return view(settingName(name), await this.overrides(zoneId));
   }
 
   /** Sets or, with null, removes the override of one scope. */
   async update(caller: Caller, name: string, input: UpdateSetting, zoneId?: string): Promise<Setting> {
     requireAdmin(caller, 'change settings');
-    const known = settingDefinition(name);
+    const known = settingName(name);
     await this.requireZone(zoneId);
-    if (zoneId !== undefined && known.definition.scope === 'account') {
-      throw new HoldfastError('INVALID_INPUT', `The setting ${name} cannot be set for a zone. Set it globally.`, {
-        setting: name,
-      });
-    }
     const scope = {
-      name: known.name,
+      name: known,
       scope: zoneId === undefined ? ('global' as const) : ('zone' as const),
       scopeId: zoneId ?? GLOBAL_SCOPE_ID,
     };
     if (input.value === null) {
       await this.dataSource.manager.delete(SettingOverrideEntity, scope);
     } else {
-      const value = String(parseSetting(known.name, input.value));
+      const value = String(parseSetting(known, input.value));
       await this.dataSource.manager.upsert(SettingOverrideEntity, { ...scope, value }, ['name', 'scope', 'scopeId']);
     }
     this.audit.changed(caller, 'setting.update', { setting: name, value: input.value ?? 'inherited', zoneId: zoneId ?? '' });
