@@ -70,7 +70,7 @@ export async function mergeDeltas(
     if (removal.kind === 'merge') {
       const pins = pinsAfter(volume, recordedChanges(context, target, prefix));
       const { end } = await context.step(`${prefix}merge`, subject, removal, async (intent, { repeated }) => ({
-        end: await mergeOne(ports, context, vmUuid, { ...volume, pins }, intent as Merge, repeated),
+        end: await mergeOne(ports, context, vmUuid, { ...volume, pins }, intent as Merge, { prefix, repeated }),
       }));
       if (end !== 'merged') {
         // What was planned on top of it does not hold any more; the next operation plans again.
@@ -102,7 +102,7 @@ async function mergeOne(
   vmUuid: string,
   volume: MergeVolume,
   intent: Merge,
-  repeated: boolean,
+  { prefix, repeated }: { prefix: '' | 'undo-'; repeated: boolean },
 ): Promise<MergeEnd> {
   for (let attempt = 1; ; attempt += 1) {
     const domain = await observeExisting(ports, vmUuid, context.log);
@@ -116,6 +116,10 @@ async function mergeOne(
     }
     if (seen.tree.parents.get(intent.path) !== intent.into) throw unexplained(domain, intent, chainOf(seen.tree, intent.path));
     if (context.rebooted) throw ofAnotherBoot(vmUuid, intent.path);
+    // What drifted is its owner's to mend first. An undo brings the VM back to what the definition was made for, and may mend it
+    // itself: libvirt may have died between its note of the snapshot and the definition.
+    const problem = domain.problems[0];
+    if (problem !== undefined && prefix === '') throw HoldfastError.fromData(problem);
     if (!intent.commit) return 'merged';
     const fate = fateOf({ tree: seen.tree, untouchable: await untouchableOf(ports, domain, seen) }, intent.path);
     if (fate.kind !== 'merge') return 'kept';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { chainOf, childrenOf, type LayerTree } from '@holdfast/shared/chain/layer-tree.js';
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { planChain } from '@holdfast/shared/chain/plan-chain.js';
-import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import { diskSources } from '../../hypervisor/domain-xml.js';
 import { silentLog } from '../../logging/silent-log.js';
 import type { RecordedStep, StepContext } from '../../operations/command.js';
@@ -28,6 +28,7 @@ class World {
   trouble: 'death' | 'error' = 'death';
   /** What other VMs use; asked again and again. */
   usedByOthers = (): string[] => [];
+  problems: ErrorData[] = [];
 
   constructor(
     tree: LayerTree,
@@ -159,7 +160,7 @@ class World {
     const layers = this.chain().map((path) => ({ path, format: 'qcow2', inode: 1n, virtualSizeBytes: 1n, allocatedBytes: 1n }));
     const held = [...this.foreign].map((path) => ({ target: 'vda', pinnedPath: path, pinnedFormat: 'qcow2', overlayPath: '/o' }));
     return {
-      ...{ uuid: VM, name: 'vm', state: this.running ? 'running' : 'shut-off', persistent: true, problems: [] },
+      ...{ uuid: VM, name: 'vm', state: this.running ? 'running' : 'shut-off', persistent: true, problems: this.problems },
       ...(this.running ? { runId: 'run' } : {}),
       disks: [{ target: 'vda', layers, definedPath: this.active, refusal: undefined }],
       snapshots: [{ name: 'virsh', disks: held }],
@@ -359,5 +360,19 @@ describe('mergeDeltas', () => {
       expect(world.view('/pool/base')).toBe(before);
       expect(world.chain()).toEqual(['/pool/delta', '/pool/base']);
     }
+  });
+
+  it('merges nothing any more when the definition has drifted since the plan, and takes back all the same', async () => {
+    const drift: ErrorData = { code: 'DEFINITION_DRIFT', message: 'somebody edited it', fields: {} };
+    const { world, volume } = chain(true);
+    world.usedByOthers = () => {
+      world.problems = [drift];
+      return [];
+    };
+    const merged = mergeDeltas(world.ports(), new Journal().life(world), VM, volume, '');
+    await expect(merged).rejects.toMatchObject({ code: 'DEFINITION_DRIFT' });
+    expect(world.chain()).toEqual(['/pool/delta', '/pool/base']);
+    await mergeDeltas(world.ports(), new Journal().life(world), VM, volume, 'undo-');
+    expect(world.chain()).toEqual(['/pool/base']);
   });
 });
