@@ -2,7 +2,8 @@
  * What a file is, asked from outside the agent's own process: a hung mount makes the answer late, never the agent dead.
  * Owns the words of `find` and `realpath`. Reads names and inodes only, never content.
  */
-import type { ToolRunner } from '../process/tool-runner.js';
+import { basename, dirname } from 'node:path';
+import type { ToolResult, ToolRunner } from '../process/tool-runner.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 
 export interface FileFacts {
@@ -20,7 +21,10 @@ const DEADLINE_MS = 20_000;
 /** Resolving a root that may be a link. */
 const ROOT_MS = 5_000;
 
-/** Facts of those paths that exist (symbolic links followed), in one call. A path that is absent has no entry. */
+/**
+ * Facts of those paths that exist (symbolic links followed), in one call. A path that is absent has no entry, and neither has
+ * one that cannot be looked at: where that makes a difference, `isAbsent` tells.
+ */
 export async function fileFacts(tools: ToolRunner, paths: readonly string[]): Promise<Map<string, FileFacts>> {
   const facts = new Map<string, FileFacts>();
   if (paths.length === 0) return facts;
@@ -40,6 +44,37 @@ export async function fileFacts(tools: ToolRunner, paths: readonly string[]): Pr
     });
   }
   return facts;
+}
+
+/**
+ * find and stat fail alike for "not there" and "cannot be looked at" (a failing storage, a stale handle), and only the first is
+ * an answer: absent means that the directory above could be read and has no such name, or is itself absent. Not decided by
+ * the text of an error. `find`: runs find with a deadline.
+ */
+export async function isAbsent(find: (args: readonly string[]) => Promise<ToolResult>, path: string): Promise<boolean> {
+  const parent = dirname(path);
+  if (parent === path) return false;
+  const names = await namesIn(find, parent);
+  return names === undefined ? isAbsent(find, parent) : !names.includes(basename(path));
+}
+
+/** Undefined when the directory cannot be read or does not exist. NUL keeps every name apart. */
+export async function namesIn(
+  find: (args: readonly string[]) => Promise<ToolResult>,
+  directory: string,
+): Promise<string[] | undefined> {
+  const result = await find(['-H', directory, '-mindepth', '1', '-maxdepth', '1', '-printf', '%f\\0']);
+  return result.exitCode === 0 ? result.stdout.split('\0').slice(0, -1).sort() : undefined;
+}
+
+/** TOOL_FAILED for a path without facts that may be there all the same. */
+export async function demandAbsent(tools: ToolRunner, path: string): Promise<void> {
+  if (await isAbsent((args) => tools.run('find', args, { deadlineMs: DEADLINE_MS }), path)) return;
+  // What was made a moment ago is there as well, and is seen at the next look.
+  throw new HoldfastError('TOOL_FAILED', `${path} may be there, but cannot be looked at. Look at its storage.`, {
+    tool: 'find',
+    path,
+  });
 }
 
 /** Each path with every symbolic link resolved, in the given order; parts that do not exist stay as they are. */

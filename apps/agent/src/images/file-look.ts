@@ -7,7 +7,7 @@ import type { ToolRunner } from '../process/tool-runner.js';
 import { fileFacts, realPaths, type FileFacts } from './file-facts.js';
 
 export interface SeenFile {
-  /** Undefined: there is no such file. */
+  /** Undefined: there is no such file, or it cannot be looked at. */
   readonly facts: FileFacts | undefined;
   /** Every symbolic link resolved. */
   readonly realPath: string;

@@ -53,7 +53,8 @@ export interface ImageTool {
   chains(disks: readonly ChainWish[], allowedRoots: readonly string[]): Promise<(ObservedLayer[] | HoldfastError)[]>;
   /**
    * Where files really are: device and inode as one text (equal for two names of one file), and the name without symbolic
-   * links. One call for all; a path that does not exist has no entry.
+   * links. One call for all; a path that does not exist has no entry, and one that may exist and cannot be looked at is
+   * TOOL_FAILED.
    */
   places(paths: readonly string[]): Promise<ReadonlyMap<string, { readonly identity: string; readonly realPath: string }>>;
   /** True when some process holds the image's write lock (probed without writing). */

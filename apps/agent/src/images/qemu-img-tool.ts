@@ -7,7 +7,7 @@ import type { ImageFormat, ObservedLayer } from '@holdfast/shared/chain/observed
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Log } from '../logging/log.js';
 import type { ToolCall, ToolRunner } from '../process/tool-runner.js';
-import { demandAbsolute, fileFacts, isInsideRoots, type FileFacts } from './file-facts.js';
+import { demandAbsent, demandAbsolute, fileFacts, isInsideRoots, type FileFacts } from './file-facts.js';
 import { FileLook, seeFiles } from './file-look.js';
 import { parseImageInfo, parseProgress } from './image-info.js';
 import { isLockedFor, type LockProbe } from './image-locks.js';
@@ -38,6 +38,7 @@ export class QemuImgTool implements ImageTool {
     const answer = await this.tools.run('qemu-img', args, { deadlineMs: QUICK_MS });
     if (answer.exitCode === 0) return parseImageInfo(path, format, answer.stdout);
     if (!(await fileFacts(this.tools, [path])).has(path)) {
+      await demandAbsent(this.tools, path);
       throw new HoldfastError('NOT_FOUND', `The image ${path} does not exist.`, { path });
     }
     throw toolFailed(args, answer);
@@ -73,6 +74,8 @@ export class QemuImgTool implements ImageTool {
 
   async places(paths: readonly string[]): Promise<Map<string, { identity: string; realPath: string }>> {
     const seen = [...(await seeFiles(this.tools, paths))];
+    const unseen = seen.filter(([, { facts }]) => facts === undefined);
+    await Promise.all(unseen.map(([path]) => demandAbsent(this.tools, path)));
     return new Map(
       seen.flatMap(([path, { facts, realPath }]) =>
         facts === undefined ? [] : [[path, { identity: facts.identity, realPath }]],
@@ -184,6 +187,7 @@ export class QemuImgTool implements ImageTool {
     const fields = { path, layer };
     const { facts, realPath } = await look.at(layer);
     if (facts === undefined) {
+      await demandAbsent(this.tools, layer);
       throw new HoldfastError(
         'BACKING_FILE_MISSING',
         `${layer}, a layer of ${path}, does not exist. Bring it back or mount its storage.`,

@@ -5,7 +5,7 @@
 import { basename, dirname } from 'node:path';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { ToolCall, ToolResult, ToolRunner } from '../process/tool-runner.js';
-import { isInsideRoots } from '../images/file-facts.js';
+import { isAbsent, isInsideRoots, namesIn } from '../images/file-facts.js';
 import type { KnownRoots } from './known-roots.js';
 import type { FileFacts, TargetFiles, TreeEntry } from './target-files.js';
 
@@ -36,7 +36,7 @@ export class ChildTargetFiles implements TargetFiles {
 
   async list(path: string): Promise<string[] | undefined> {
     await this.check(path);
-    const names = await this.names(path);
+    const names = await namesIn((args) => this.run('find', args), path);
     if (names !== undefined) return names;
     if (await this.isAbsent(path)) return undefined;
     throw new HoldfastError('TOOL_FAILED', `The directory ${path} cannot be read.`, { tool: 'find', path });
@@ -212,21 +212,8 @@ export class ChildTargetFiles implements TargetFiles {
     };
   }
 
-  /**
-   * stat fails alike for "not there" and "cannot be read", and only the first is an answer: absent means that the directory
-   * above could be read and has no such name, or is itself absent. Not decided by the text of an error.
-   */
-  private async isAbsent(path: string): Promise<boolean> {
-    const parent = dirname(path);
-    if (parent === path) return false;
-    const names = await this.names(parent);
-    return names === undefined ? this.isAbsent(parent) : !names.includes(basename(path));
-  }
-
-  /** Undefined when the directory cannot be read or does not exist. NUL keeps every name apart. */
-  private async names(directory: string): Promise<string[] | undefined> {
-    const result = await this.run('find', ['-H', directory, '-mindepth', '1', '-maxdepth', '1', '-printf', '%f\\0']);
-    return result.exitCode === 0 ? result.stdout.split('\0').slice(0, -1).sort() : undefined;
+  private isAbsent(path: string): Promise<boolean> {
+    return isAbsent((args) => this.run('find', args), path);
   }
 
   /** Every path, with all links resolved, is inside a known root. PATH_OUTSIDE_POOLS, INVALID_INPUT. */

@@ -28,8 +28,10 @@ export async function demandUnused(
   if (domain !== undefined) await demandNoSavedState(ports, domain);
   const needed = await layersNeeded(ports, domain ?? { disks: [], snapshots: [] }, pins);
   const places = await ports.images.places([path, ...needed]);
-  const same = (layer: string): boolean => layer === path || places.get(layer)?.identity === places.get(path)?.identity;
-  if (places.has(path) && [...needed].some(same)) throw inUse('needed by a disk of the VM or by one of its snapshots');
-  if ((await withHypervisor(ports, () => ports.hypervisor.pathsInUseByOthers(vmUuid))).has(path))
-    throw inUse('used by another VM');
+  const place = places.get(path);
+  // Without a place the file is gone by now: then its name alone counts.
+  const same = (layer: string): boolean => layer === path || (place && places.get(layer)?.identity === place.identity) === true;
+  if ([...needed].some(same)) throw inUse('needed by a disk of the VM or by one of its snapshots');
+  const others = await withHypervisor(ports, () => ports.hypervisor.pathsInUseByOthers(vmUuid));
+  if (others.has(path) || (place && others.has(place.realPath))) throw inUse('used by another VM');
 }
