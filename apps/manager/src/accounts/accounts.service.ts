@@ -9,7 +9,7 @@ import type { AccountId, ApiKeyId } from '@holdfast/shared/ids/ids.js';
 import { requireAdmin, type Caller } from '../access/caller.js';
 import { AuditLog } from '../events/audit-log.js';
 import { AccountEntity, ApiKeyEntity } from '../persistence/entities/access.entities.js';
-import { cursorOf, pageOf } from '../persistence/paging.js';
+import { cursorOf, idCursorOf, pageOf } from '../persistence/paging.js';
 import { isForeignKeyViolation, violatedUnique } from '../persistence/violations.js';
 import { Clock } from '../platform/clock.js';
 
@@ -136,7 +136,7 @@ export class AccountsService {
 
   async listApiKeys(caller: Caller, query: PageQuery): Promise<Page<ApiKey>> {
     requireAdmin(caller, 'list API keys');
-    const after = cursorOf(query);
+    const after = idCursorOf(query);
     const rows = await this.dataSource.manager.find(ApiKeyEntity, {
       where: after === undefined ? {} : { id: MoreThan(after) },
       order: { id: 'ASC' },

@@ -1,4 +1,5 @@
 /** Pages by key, for every list. Owns the form of the cursor: the key of the last item, base64url. */
+import { z } from 'zod';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Page, PageQuery } from '@holdfast/shared/api/common.js';
 
@@ -6,7 +7,8 @@ import type { Page, PageQuery } from '@holdfast/shared/api/common.js';
 export function cursorOf(query: Pick<PageQuery, 'after'>): string | undefined {
   if (query.after === undefined || query.after === '') return undefined;
   const text = Buffer.from(query.after, 'base64url').toString('utf8');
-  if (!text.startsWith('k:'))
+  // Names that are keys hold no NUL, and the database refuses to look for one.
+  if (!text.startsWith('k:') || text.includes('\0'))
     throw new HoldfastError(
       'INVALID_INPUT',
       'The value of "after" is not the "next" of a page. Use the value that the page before gave.',
@@ -19,11 +21,19 @@ export function cursorOf(query: Pick<PageQuery, 'after'>): string | undefined {
 export function numericCursorOf(query: Pick<PageQuery, 'after'>): bigint | undefined {
   const text = cursorOf(query);
   if (text === undefined) return undefined;
-  if (!/^\d{1,18}$/.test(text))
-    throw new HoldfastError('INVALID_INPUT', 'The value of "after" is not the "next" of a page of this list.', {
-      after: query.after ?? '',
-    });
+  if (!/^\d{1,18}$/.test(text)) throw ofAnotherList(query);
   return BigInt(text);
+}
+
+/** As {@link cursorOf}, for lists keyed by an id. */
+export function idCursorOf(query: Pick<PageQuery, 'after'>): string | undefined {
+  const text = cursorOf(query);
+  if (text !== undefined && !z.uuid().safeParse(text).success) throw ofAnotherList(query);
+  return text;
+}
+
+function ofAnotherList({ after = '' }: Pick<PageQuery, 'after'>): HoldfastError {
+  return new HoldfastError('INVALID_INPUT', 'The value of "after" is not the "next" of a page of this list.', { after });
 }
 
 /** Makes a page of `limit` out of `limit + 1` fetched rows. */

@@ -21,7 +21,7 @@ import { requireVm } from '../inventory/vm-lookup.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
 import { ScheduleEntity } from '../persistence/entities/schedule.entity.js';
 import { VmEntity } from '../persistence/entities/vm.entities.js';
-import { cursorOf, pageOf } from '../persistence/paging.js';
+import { idCursorOf, pageOf } from '../persistence/paging.js';
 import { violatedUnique } from '../persistence/violations.js';
 import { Clock } from '../platform/clock.js';
 import { gone } from '../vms/vms.service.js';
@@ -62,7 +62,7 @@ export class SchedulesService {
 
   /** By id. A user sees those of its own account's VMs. */
   async list(caller: Caller, query: ListSchedules): Promise<Page<Schedule>> {
-    const after = cursorOf(query);
+    const after = idCursorOf(query);
     const find = this.dataSource.manager
       .createQueryBuilder(ScheduleEntity, 's')
       .innerJoin(VmEntity, 'v', 'v.id = s.vm_id')

@@ -14,7 +14,7 @@ import { findUpHost } from '../inventory/host-lookup.js';
 import { BackupEntity, BackupVolumeEntity } from '../persistence/entities/backup.entities.js';
 import { ZoneEntity } from '../persistence/entities/inventory.entities.js';
 import { StorageEntity } from '../persistence/entities/storage.entity.js';
-import { cursorOf, pageOf } from '../persistence/paging.js';
+import { idCursorOf, pageOf } from '../persistence/paging.js';
 import { isForeignKeyViolation, violatedUnique } from '../persistence/violations.js';
 import { Clock } from '../platform/clock.js';
 import { storageAccess, storageView } from './storage-view.js';
@@ -81,7 +81,7 @@ export class StoragesService {
 
   async list(caller: Caller, query: ListStorages): Promise<Page<Storage>> {
     requireAdmin(caller, 'list storages');
-    const after = cursorOf(query);
+    const after = idCursorOf(query);
     const where = {
       ...(query.zoneId === undefined ? {} : { zoneId: query.zoneId }),
       ...(after === undefined ? {} : { id: MoreThan(after) }),

@@ -15,7 +15,7 @@ import { OperationQueue } from '../operations/operation-queue.js';
 import { operationView } from '../operations/operation-view.js';
 import { VmEntity, VolumeDeltaEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
 import { AccountEntity } from '../persistence/entities/access.entities.js';
-import { cursorOf, pageOf } from '../persistence/paging.js';
+import { idCursorOf, pageOf } from '../persistence/paging.js';
 import { isForeignKeyViolation } from '../persistence/violations.js';
 import type { CleanupInput } from './cleanup-input.js';
 
@@ -29,7 +29,7 @@ export class VmsService {
 
   /** By id, in order of id. A user sees those of its own account. `name` must match exactly. */
   async list(caller: Caller, query: ListVms): Promise<Page<Vm>> {
-    const after = cursorOf(query);
+    const after = idCursorOf(query);
     const find = this.dataSource.manager
       .createQueryBuilder(VmEntity, 'v')
       .orderBy('v.id', 'ASC')

@@ -1,7 +1,7 @@
 /** Accounts, roles, API keys and settings as the public API shows them. */
 import { z } from 'zod';
 import { accountIdSchema, apiKeyIdSchema } from '../ids/ids.js';
-import { nameSchema, timeSchema } from './common.js';
+import { nameSchema, textSchema, timeSchema } from './common.js';
 
 /** `admin`: everything. `user`: own account's VMs, backups and operations; another's id answers like one that does not exist. */
 export const roleSchema = z.enum(['admin', 'user']);
@@ -21,11 +21,13 @@ export const apiKeySchema = z.object({
   expiresAt: timeSchema.optional(),
 });
 export type ApiKey = z.infer<typeof apiKeySchema>;
+/** A hundred years: the moment of the end is still one that everybody can write. */
+const MAX_KEY_SECONDS = 100 * 365 * 86_400;
 export const createApiKeySchema = z.object({
   name: nameSchema,
   role: roleSchema,
   accountId: accountIdSchema,
-  validSeconds: z.number().int().min(1).optional(),
+  validSeconds: z.number().int().min(1).max(MAX_KEY_SECONDS).optional().describe('Absent: until it is deleted'),
 });
 export type CreateApiKey = z.infer<typeof createApiKeySchema>;
 export const createdApiKeySchema = apiKeySchema.extend({ secret: z.string().describe('Shown once') });
@@ -40,5 +42,5 @@ export const settingSchema = z.object({
   scope: z.string().describe('Where the value comes from: default, global, zone'),
 });
 export type Setting = z.infer<typeof settingSchema>;
-export const updateSettingSchema = z.object({ value: z.string().nullable().describe('null: back to what it inherits') });
+export const updateSettingSchema = z.object({ value: textSchema(255).nullable().describe('null: back to what it inherits') });
 export type UpdateSetting = z.infer<typeof updateSettingSchema>;

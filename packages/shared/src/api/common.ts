@@ -5,20 +5,35 @@ import { ERROR_CODES, type ErrorCode } from '../errors/error-codes.js';
 /** A moment, ISO 8601 in UTC. */
 export const timeSchema = z.iso.datetime().describe('ISO 8601, UTC');
 
+/**
+ * Text that callers send: so long at most, and nothing that the database cannot store (NUL, halves of characters). Every text
+ * of an input is one of these, or is compared with what is known and never stored or asked for.
+ */
+export function textSchema(maximum: number) {
+  return z
+    .string()
+    .max(maximum, `it has at most ${maximum} characters`)
+    .regex(/^[^\0\p{Cs}]*$/u, 'it must not contain a NUL or half a character');
+}
+
 /** Names that people give. Any characters but control ones; unique where the resource says so. */
 export const nameSchema = z
   .string()
   .trim()
   .min(1, 'a name must not be empty')
   .max(255, 'a name has at most 255 characters')
-  .regex(/^\P{Cc}*$/u, 'a name must not contain control characters');
+  .regex(/^[^\p{Cc}\p{Cs}]*$/u, 'a name must not contain control characters');
 
-export const descriptionSchema = z.string().max(1024);
+export const descriptionSchema = textSchema(1024);
+
+/** Paths, options and the like. */
+export const longTextSchema = textSchema(4096);
 
 /** Query of every list: pages by key. `after` is the `next` of the page before. */
 export const pageQuerySchema = z.object({
   limit: z.coerce.number().int().min(1).max(1000).default(100),
-  after: z.string().optional(),
+  // The key of an item is in it: a name of 255 characters, encoded.
+  after: textSchema(2048).optional(),
 });
 export type PageQuery = z.infer<typeof pageQuerySchema>;
 

@@ -10,7 +10,7 @@ import {
   zoneIdSchema,
 } from '../ids/ids.js';
 import { bytesSchema } from '../units/bytes.js';
-import { errorDataSchema, nameSchema, pageQuerySchema, timeSchema } from './common.js';
+import { errorDataSchema, longTextSchema, nameSchema, pageQuerySchema, textSchema, timeSchema } from './common.js';
 
 export const zoneSchema = z.object({ id: zoneIdSchema, name: z.string(), createdAt: timeSchema });
 export type Zone = z.infer<typeof zoneSchema>;
@@ -38,7 +38,7 @@ export type Host = z.infer<typeof hostSchema>;
 export const updateHostSchema = z.object({
   name: nameSchema.optional(),
   enabled: z.boolean().optional(),
-  address: z.string().optional(),
+  address: textSchema(255).optional(),
 });
 export type UpdateHost = z.infer<typeof updateHostSchema>;
 export const listHostsSchema = pageQuerySchema.extend({ zoneId: zoneIdSchema.optional() });
@@ -64,7 +64,7 @@ export type JoinToken = z.infer<typeof joinTokenSchema>;
 export const joinHostSchema = z.object({
   token: z.string(),
   name: nameSchema.describe('Host name'),
-  address: z.string().describe('host:port where the manager reaches the agent'),
+  address: textSchema(255).describe('host:port where the manager reaches the agent'),
   certificateRequestPem: z.string(),
 });
 export type JoinHost = z.infer<typeof joinHostSchema>;
@@ -94,12 +94,12 @@ export type Vm = z.infer<typeof vmSchema>;
 export const listVmsSchema = pageQuerySchema.extend({
   zoneId: zoneIdSchema.optional(),
   hostId: hostIdSchema.optional(),
-  name: z.string().optional(),
+  name: textSchema(255).optional(),
 });
 export type ListVms = z.infer<typeof listVmsSchema>;
 export const updateVmSchema = z.object({
   accountId: accountIdSchema.nullable().optional(),
-  settings: z.record(z.string(), z.string()).optional(),
+  settings: z.record(textSchema(255), longTextSchema).optional(),
 });
 export type UpdateVm = z.infer<typeof updateVmSchema>;
 

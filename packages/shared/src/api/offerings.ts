@@ -14,7 +14,7 @@ export type Offering = z.infer<typeof offeringSchema>;
 export const createOfferingSchema = z.object({
   name: nameSchema,
   description: descriptionSchema.default(''),
-  chainSize: z.number().int().max(1000).optional(),
+  chainSize: z.number().int().min(-1000).max(1000).optional(),
 });
 export type CreateOffering = z.infer<typeof createOfferingSchema>;
 export const assignOfferingSchema = z.object({ offeringId: offeringIdSchema });

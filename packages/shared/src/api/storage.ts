@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { backupIdSchema, hostIdSchema, storageIdSchema, vmIdSchema, zoneIdSchema } from '../ids/ids.js';
 import { bytesSchema } from '../units/bytes.js';
-import { errorDataSchema, nameSchema, pageQuerySchema, timeSchema } from './common.js';
+import { errorDataSchema, longTextSchema, nameSchema, pageQuerySchema, timeSchema } from './common.js';
 
 export const storageTypeSchema = z.enum(['dir', 'nfs', 'nfs4', 'cifs', 'ceph', 'ext4', 'xfs', 'btrfs']);
 export const storageSchema = z.object({
@@ -24,8 +24,8 @@ export const createStorageSchema = z.object({
   zoneId: zoneIdSchema,
   name: nameSchema,
   type: storageTypeSchema,
-  source: z.string().min(1).describe('dir: an absolute directory that exists on every host. Otherwise what mount(8) takes'),
-  options: z.string().default(''),
+  source: longTextSchema.min(1).describe('dir: an absolute directory that exists on every host. Otherwise what mount(8) takes'),
+  options: longTextSchema.default(''),
   adopt: z.boolean().default(false).describe('The place already is a Holdfast storage: take it over with its identity'),
 });
 export type CreateStorage = z.infer<typeof createStorageSchema>;

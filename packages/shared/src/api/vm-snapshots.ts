@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { operationIdSchema, vmIdSchema, vmSnapshotIdSchema, volumeIdSchema } from '../ids/ids.js';
 import { quiesceSchema } from './backups.js';
-import { descriptionSchema, errorDataSchema, nameSchema, timeSchema } from './common.js';
+import { descriptionSchema, errorDataSchema, nameSchema, textSchema, timeSchema } from './common.js';
 
 /**
  * `Removed`: deleted by its owner; its layer stays while branches need it, and goes by itself with the last of them.
@@ -41,7 +41,7 @@ export const createVmSnapshotSchema = z.object({
   name: nameSchema.optional().describe('Unique among the snapshots of the VM. Default: <vm name>-<time>'),
   description: descriptionSchema.default(''),
   quiesce: quiesceSchema.default('no'),
-  volumes: z.array(z.string().min(1)).min(1).optional().describe('Targets, e.g. ["vda"]. Default: all volumes'),
+  volumes: z.array(textSchema(255).min(1)).min(1).optional().describe('Targets, e.g. ["vda"]. Default: all volumes'),
 });
 export type CreateVmSnapshot = z.infer<typeof createVmSnapshotSchema>;
 
