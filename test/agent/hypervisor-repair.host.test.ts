@@ -3,12 +3,14 @@
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { join } from 'node:path';
+import { systemClock } from '../../apps/agent/src/clock/clock.js';
+import { GuestDuties } from '../../apps/agent/src/guest-duties/guest-duties.js';
 import type { VirshHypervisor } from '../../apps/agent/src/hypervisor/virsh-hypervisor.js';
 import type { ToolCall, ToolResult } from '../../apps/agent/src/process/tool-runner.js';
 import { TestHost } from '../testbed/test-host.js';
 import { TestVm } from '../testbed/test-vm.js';
 import { waitUntil } from '../testbed/wait-until.js';
-import { CountingRunner, hypervisorOf, imageTool } from './rig.js';
+import { CountingRunner, hypervisorOf, imageTool, silentLog } from './rig.js';
 
 const images = imageTool();
 const code = (wanted: string) => expect.objectContaining({ code: wanted });
@@ -134,23 +136,11 @@ describe('QEMU writes to overlays that libvirt does not know', () => {
     // Every life makes one change and dies before the next; the one that finds nothing more to do comes through.
     const changes: string[] = [];
     for (;;) {
-      const mortal = new MortalRunner();
-      const died = await hypervisorOf(host, mortal)
-        .bringQemuBackInStep(vm.uuid)
-        .then(
-          () => false,
-          (error: Error) => {
-            if (error.message !== 'died') throw error;
-            return true;
-          },
-        );
+      const mortal = new MortalRunner(1);
+      const died = await isFatal(hypervisorOf(host, mortal));
       changes.push(...mortal.changes);
       if (!died) break;
-      const domain = await hypervisor.observe(vm.uuid);
-      // As long as the guest may write, its definition names what QEMU uses.
-      if (domain?.state === 'running') {
-        expect(domain.disks.map((disk) => disk.definedPath)).toEqual(domain.disks.map((disk) => disk.layers[0]?.path));
-      }
+      await expectRightStart();
       expect(changes.length).toBeLessThan(40);
     }
     expect(changes).toEqual([
@@ -169,17 +159,68 @@ describe('QEMU writes to overlays that libvirt does not know', () => {
     ]);
     await expectMended();
   });
+
+  it('is resumed only with the right definition, after a death at any call while the guest stood still', async () => {
+    const dir = join(vm.dir, 'duties');
+    // From the call that stops the guest to the one before it goes on.
+    for (let changes = 4; changes < 12; changes += 1) {
+      await snapshotBehindLibvirt();
+      const ports = { dir, hypervisor, clock: systemClock, log: silentLog };
+      await new GuestDuties(ports).owe(vm.uuid, 'resume');
+      expect(await isFatal(hypervisorOf(host, new MortalRunner(changes)))).toBe(true);
+      expect((await hypervisor.observe(vm.uuid))?.state).toBe('paused');
+      const duties = new GuestDuties(ports);
+      await duties.relieveAll();
+      expect(await duties.fulfil(vm.uuid, 'resume', 60_000)).toBe(true);
+      expect(await expectRightStart()).toBe('running');
+      // What a command does that meets it then.
+      await hypervisor.bringQemuBackInStep(vm.uuid);
+      expect((await hypervisor.observe(vm.uuid))?.problems).toEqual([]);
+      for (const overlay of Object.values(overlays)) await host.run(['rm', overlay]);
+    }
+  });
+
+  it('is mended once when two want it at the same time', async () => {
+    await snapshotBehindLibvirt();
+    const both = await Promise.all([hypervisor.bringQemuBackInStep(vm.uuid), hypervisor.bringQemuBackInStep(vm.uuid)]);
+    expect(both).toEqual([[overlays.vda, overlays.vdb], []]);
+    await expectMended();
+  });
 });
 
-/** Lets one call through that changes something, and dies (fails every call) before the second. */
+/** Brings QEMU back in step until that life dies; false when it lives. */
+async function isFatal(mortal: VirshHypervisor): Promise<boolean> {
+  return mortal.bringQemuBackInStep(vm.uuid).then(
+    () => false,
+    (error: Error) => {
+      if (error.message !== 'died') throw error;
+      return true;
+    },
+  );
+}
+
+/** As long as the guest may write, its definition names what QEMU uses. Gives its state. */
+async function expectRightStart(): Promise<string | undefined> {
+  const domain = await hypervisor.observe(vm.uuid);
+  if (domain?.state === 'running') {
+    expect(domain.disks.map((disk) => disk.definedPath)).toEqual(domain.disks.map((disk) => disk.layers[0]?.path));
+  }
+  return domain?.state;
+}
+
+/** Lets so many calls through that change something, and dies (fails every call) before the next. */
 class MortalRunner extends CountingRunner {
   readonly changes: string[] = [];
   private dead = false;
 
+  constructor(private readonly allowed: number) {
+    super();
+  }
+
   override async run(tool: string, args: readonly string[], call: ToolCall): Promise<ToolResult> {
     const qmp = /"execute":"(block-commit|stop|cont|job-complete|blockdev-del)"/.exec(args.join(' '))?.[1];
     const change = args.includes('define') ? 'define' : qmp;
-    if (change !== undefined && this.changes.length > 0) this.dead = true;
+    if (change !== undefined && this.changes.length === this.allowed) this.dead = true;
     if (this.dead) throw new Error('died');
     if (change !== undefined) this.changes.push(change);
     return super.run(tool, args, call);

@@ -9,7 +9,7 @@
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
-import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Clock } from '../clock/clock.js';
 import type { Hypervisor } from '../hypervisor/hypervisor.js';
 import type { Log } from '../logging/log.js';
@@ -39,7 +39,10 @@ export class GuestDuties {
     private readonly options: {
       /** Directory in the agent's own state. */
       readonly dir: string;
-      readonly hypervisor: Pick<Hypervisor, 'observe' | 'hasSavedState' | 'thaw' | 'freezeStatus' | 'resume' | 'tendOrphan'>;
+      readonly hypervisor: Pick<
+        Hypervisor,
+        'observe' | 'hasSavedState' | 'thaw' | 'freezeStatus' | 'resume' | 'tendOrphan' | 'bringQemuBackInStep'
+      >;
       readonly clock: Clock;
       readonly log: Log;
     },
@@ -153,7 +156,8 @@ export class GuestDuties {
         throw thrown;
       }
     }
-    const domain = await hypervisor.observe(vmUuid);
+    let domain = await hypervisor.observe(vmUuid);
+    if (domain?.state === 'paused' && outOfStep(domain).length > 0) domain = await this.bringBackInStep(vmUuid);
     if (domain?.problems.some((problem) => problem.code === 'ORPHANED_QEMU')) {
       await hypervisor.tendOrphan(vmUuid);
       return true;
@@ -161,6 +165,28 @@ export class GuestDuties {
     if (domain === undefined || domain.state !== 'paused') return !(await this.sleeps(vmUuid, domain));
     await hypervisor.resume(vmUuid);
     return (await hypervisor.observe(vmUuid))?.state !== 'paused';
+  }
+
+  /**
+   * Mends a VM that is out of step before its guest goes on (the repair itself lets a guest go on that it had stopped). Throws as
+   * long as the guest would write to files that its definition does not name: its next start would take older ones.
+   */
+  private async bringBackInStep(vmUuid: string): Promise<ObservedDomain | undefined> {
+    const { hypervisor } = this.options;
+    const failure = await hypervisor.bringQemuBackInStep(vmUuid).then(
+      () => undefined,
+      (thrown: unknown) => HoldfastError.from(thrown),
+    );
+    // Given up for good: what could be done is that the definition names what QEMU uses.
+    if (failure !== undefined && failure.code !== 'CHAIN_UNEXPLAINED') throw failure;
+    const domain = await hypervisor.observe(vmUuid);
+    if (domain?.state !== 'paused' || !domain.persistent) return domain;
+    const wrong = outOfStep(domain).find(({ fields }) => {
+      const disk = domain.disks.find(({ target }) => target === fields['target']);
+      return disk?.definedPath === undefined || disk.definedPath !== fields['qemuPath'];
+    });
+    if (wrong !== undefined) throw failure ?? HoldfastError.fromData(wrong);
+    return domain;
   }
 
   /** A guest that was saved with its memory wakes as it was saved, frozen or suspended: what it is owed waits for that. */
@@ -206,4 +232,8 @@ export class GuestDuties {
   private path(duty: Duty): string {
     return join(this.options.dir, this.name(duty));
   }
+}
+
+function outOfStep({ problems }: ObservedDomain): ErrorData[] {
+  return problems.filter((problem) => problem.code === 'HYPERVISOR_OUT_OF_STEP');
 }

@@ -26,6 +26,11 @@ class Guest {
   orphaned = false;
   saved = false;
   tended = 0;
+  /** QEMU writes to this file, and libvirt does not know it. */
+  qemuPath: string | undefined;
+  definedPath = 'base';
+  /** How bringing QEMU back in step ends. */
+  repair = async (): Promise<void> => undefined;
   /** Its answer whether it is frozen arrives after this. */
   answerArrives: (() => Promise<void>) | undefined;
 
@@ -54,8 +59,17 @@ class Guest {
   }
   async observe(): Promise<ObservedDomain | undefined> {
     this.needLibvirt();
-    const problems = this.orphaned ? [{ code: 'ORPHANED_QEMU' as const, message: 'lost', fields: {} }] : [];
-    return { state: this.state, problems } as unknown as ObservedDomain;
+    const { state, qemuPath = '', definedPath } = this;
+    const problems = [
+      ...(this.orphaned ? [{ code: 'ORPHANED_QEMU' as const, message: 'lost', fields: {} }] : []),
+      ...(qemuPath === '' ? [] : [{ code: 'HYPERVISOR_OUT_OF_STEP' as const, message: '', fields: { target: 'vda', qemuPath } }]),
+    ];
+    return { state, persistent: true, problems, disks: [{ target: 'vda', definedPath }] } as unknown as ObservedDomain;
+  }
+  async bringQemuBackInStep(): Promise<string[]> {
+    this.needLibvirt();
+    await this.repair();
+    return [];
   }
   private needAgent(): void {
     this.needLibvirt();
@@ -192,6 +206,42 @@ describe('duties to guests', () => {
     expect(await owed.fulfil(vm, 'resume', 60_000)).toBe(true);
     expect(guest.state).toBe('running');
     expect(await readdir(dir)).toEqual([]);
+  });
+
+  it('resumes a guest that is out of step only when it was brought back in step', async () => {
+    const guest = new Guest();
+    const { duties: owed } = await duties(guest);
+    await owed.owe(vm, 'resume');
+    guest.state = 'paused';
+    guest.qemuPath = 'overlay';
+    guest.repair = async () => {
+      throw new HoldfastError('TOOL_FAILED', 'the commit stands still');
+    };
+    const done = owed.fulfil(vm, 'resume', 60_000);
+    await patience();
+    expect(guest.state).toBe('paused');
+    guest.repair = async () => {
+      guest.qemuPath = undefined;
+    };
+    expect(await done).toBe(true);
+    expect(guest.state).toBe('running');
+  });
+
+  it('resumes a guest that cannot be brought back in step when its definition names what QEMU uses', async () => {
+    const guest = new Guest();
+    const { duties: owed } = await duties(guest);
+    await owed.owe(vm, 'resume');
+    guest.state = 'paused';
+    guest.qemuPath = 'overlay';
+    guest.repair = async () => {
+      throw new HoldfastError('CHAIN_UNEXPLAINED', 'QEMU has no file open that libvirt names');
+    };
+    const done = owed.fulfil(vm, 'resume', 60_000);
+    await patience();
+    expect(guest.state).toBe('paused');
+    guest.definedPath = 'overlay';
+    expect(await done).toBe(true);
+    expect(guest.state).toBe('running');
   });
 
   it('touches no guest to which nothing is owed', async () => {

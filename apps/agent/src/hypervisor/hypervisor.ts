@@ -84,7 +84,8 @@ export interface Hypervisor {
    * Mends HYPERVISOR_OUT_OF_STEP (finding A): QEMU writes to an overlay that libvirt does not know. First the persistent
    * definition is pointed at what QEMU really uses, then the overlay is committed down and pivoted through QMP while the
    * guest is suspended, so that QEMU is back on the file that libvirt names; then the definition is set to it, and the
-   * guest resumed. Returns the paths that QEMU does not use any more. Safe to repeat after a death anywhere in it.
+   * guest resumed. Returns the paths that QEMU does not use any more. Safe to repeat after a death anywhere in it,
+   * and to call twice at once: the second waits for the first.
    */
   bringQemuBackInStep(uuid: string): Promise<string[]>;
   /**

@@ -6,6 +6,7 @@ import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { ImageTool } from '../images/image-tool.js';
 import type { Log } from '../logging/log.js';
+import { InTurn } from '../process/in-turn.js';
 import type { ToolRunner } from '../process/tool-runner.js';
 import { Definitions } from './definitions.js';
 import { readDomain } from './domain-facts.js';
@@ -52,6 +53,8 @@ export class VirshHypervisor implements Hypervisor {
   private readonly definitions: Definitions;
   private readonly processes: QemuProcesses;
   private readonly observer: DomainObserver;
+  /** A command and a duty may want the same VM mended at once. */
+  private readonly repairs = new InTurn();
 
   constructor(private readonly options: VirshHypervisorOptions) {
     const { tools, images, allowedRoots } = options;
@@ -180,7 +183,7 @@ export class VirshHypervisor implements Hypervisor {
     const qmp = qmpThroughLibvirt(this.virsh, checked(uuid));
     const { reader, definitions } = this;
     const { images, log } = this.options;
-    return new StepRepair({ reader, definitions, images, log }, checked(uuid), qmp).run();
+    return this.repairs.run(checked(uuid), () => new StepRepair({ reader, definitions, images, log }, checked(uuid), qmp).run());
   }
 
   async releaseUnusedLayers(uuid: string, paths: readonly string[]): Promise<void> {
