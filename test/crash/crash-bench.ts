@@ -18,6 +18,7 @@ import { TestVm } from '../testbed/test-vm.js';
 import { waitUntil } from '../testbed/wait-until.js';
 import { CompactionMoves } from './compaction-moves.js';
 import { ContentModel } from './content-model.js';
+import { ReleaseMoves } from './release-moves.js';
 import { SnapshotMoves } from './snapshot-moves.js';
 import { Strikes } from './strikes.js';
 
@@ -39,6 +40,7 @@ export class CrashBench {
   readonly notes: string[] = [];
   readonly snapshots: SnapshotMoves;
   readonly compaction = new CompactionMoves(this);
+  readonly release = new ReleaseMoves(this);
   readonly strikes = new Strikes(this);
   /** Files of ours that are in no chain of the VM, and rightly so: those of a disk that was detached. */
   readonly keptFiles = new Set<string>();
@@ -54,7 +56,7 @@ export class CrashBench {
     readonly vm: TestVm,
     private readonly place: StackStorage,
     private readonly model: ContentModel,
-    private readonly keys: ReadonlyMap<string, string>,
+    readonly keys: ReadonlyMap<string, string>,
     private readonly references: References,
   ) {
     this.snapshots = new SnapshotMoves(this, model);
@@ -196,12 +198,14 @@ export class CrashBench {
   /** A restore that succeeded has brought the kept content back; the files it left behind are released. */
   async concludeRestore(_operationId: string, succeeded: boolean): Promise<void> {
     if (!succeeded) return;
+    await this.returnToRestored();
+    await this.release.releaseAll();
+  }
+
+  /** The model follows the last restore. */
+  async returnToRestored(): Promise<void> {
     if (this.restoring !== undefined) await this.model.returnTo(this.restoring);
     await this.snapshots.forgetAll();
-    const release = await this.stack.api.delete<Operation>(`/vms/${this.vm.uuid}/superseded-files`);
-    const end = await waitForEnd(this.stack.api, release.id);
-    if (end.state !== 'Succeeded')
-      throw new Error(`the files left behind could not be released: ${end.error?.message ?? end.state}`);
   }
 
   /** Asks for the deletion of a backup with all that lies on it. Undefined: there was nothing to do on a host. */
@@ -242,6 +246,7 @@ export class CrashBench {
     return [
       ...[...this.keys].map(([target, key]): [string, string] => [key, `{${target}}`]),
       [this.place.storage.id, '{storage}'],
+      ...this.release.ids(),
       ...this.doomed.map((id, index): [string, string] => [id, `{doomed ${index + 1}}`]),
       ...this.restoreChain.map((id, index): [string, string] => [id, `{backup ${index + 1}}`]),
     ];

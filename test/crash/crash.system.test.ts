@@ -19,6 +19,7 @@ const PARTS: readonly Part[] = [
   { operation: 'TakeBackup', everyNth: 42 },
   { operation: 'TakeBackup-stopped', everyNth: 38 },
   { operation: 'RestoreBackup', everyNth: 48 },
+  { operation: 'ReleaseFiles', everyNth: 4, faults: DEATHS },
   { operation: 'FinishBackupChain', everyNth: 20, faults: DEATHS },
   { operation: 'CompactChain', everyNth: 20, faults: ['agent', 'storage-full', 'storage-gone'] },
   { operation: 'DeleteBackups-head', everyNth: 20, faults: ['agent', 'power-loss', 'storage-read-only'] },

@@ -31,5 +31,6 @@ const findings = await runFindings(
 );
 const passed = swept.passed + findings.passed;
 const failed = swept.failed + findings.failed;
+if (passed + failed === 0) print(`CASES=${process.env['CASES'] ?? ''} matches no case.`);
 print(`${passed} passed, ${failed} failed`);
-process.exitCode = failed === 0 ? 0 : 1;
+process.exitCode = failed === 0 && passed > 0 ? 0 : 1;

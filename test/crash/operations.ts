@@ -42,6 +42,13 @@ export const OPERATIONS: readonly CrashOperation[] = [
     conclude: (bench, id, succeeded) => bench.concludeRestore(id, succeeded),
   },
   {
+    name: 'ReleaseFiles',
+    kind: 'ReleaseFiles',
+    prepare: (bench) => bench.release.before(),
+    start: (bench) => bench.release.start(),
+    conclude: (bench, _id, succeeded) => bench.release.conclude(succeeded),
+  },
+  {
     name: 'FinishBackupChain',
     kind: 'CleanupBackupError',
     prepare: (bench) => openChainWithNewContent(bench, 'running'),

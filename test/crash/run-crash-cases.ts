@@ -28,6 +28,10 @@ export interface CrashReport {
 
 /** Prints `<case> ok <seconds>s (<how it ended>)` or `<case> FAILED <why>`, and returns the count. */
 export async function runCrashCases(wish: CrashWish, print: (line: string) => void): Promise<CrashReport> {
+  demandKnown('operation', OPERATIONS, wish.operations);
+  demandKnown('fault', FAULTS, wish.faults);
+  if (wish.everyNth !== undefined && !(Number.isInteger(wish.everyNth) && wish.everyNth > 0))
+    throw new Error('EVERY is a whole number above 0: every how many-th case of a fault is run.');
   let passed = 0;
   let failed = 0;
   for (const operation of OPERATIONS.filter((one) => wish.operations === undefined || wish.operations.includes(one.name))) {
@@ -69,6 +73,13 @@ export async function runCrashCases(wish: CrashWish, print: (line: string) => vo
     }
   }
   return { passed, failed };
+}
+
+/** A name that is mistyped must not look like a sweep without failures. */
+function demandKnown(what: string, known: readonly { readonly name: string }[], wished: readonly string[] | undefined): void {
+  const names = known.map(({ name }) => name);
+  const unknown = wished?.find((name) => !names.includes(name));
+  if (unknown !== undefined) throw new Error(`There is no ${what} "${unknown}". There are: ${names.join(', ')}.`);
 }
 
 function seconds(began: number): string {

@@ -25,6 +25,8 @@ export async function sweepCrashCases(wish: SweepWish): Promise<string[]> {
     if (failing) failures.push(line);
   };
   if (wish.operations !== undefined) await runCrashCases(wish, print);
+  const stray = wish.findings?.find((beginning) => !FINDINGS.some(({ name }) => name.startsWith(beginning)));
+  if (stray !== undefined) throw new Error(`No finding begins with "${stray}".`);
   const chosen = FINDINGS.filter(({ name }) => wish.findings?.some((beginning) => name.startsWith(beginning)));
   await runFindings(chosen, print);
   return failures;
