@@ -14,8 +14,8 @@ export interface WalkOperation extends Choosable {
 /** How often, where it is not once. */
 const WEIGHTS: Readonly<Record<string, number>> = { TakeBackup: 4, 'TakeBackup-stopped': 2, TakeVmSnapshot: 2 };
 
-/** Those that bring backups or snapshots of their own; the walk has others in their place, for whatever there is. */
-const OWN_BACKUPS = ['RestoreBackup', 'DeleteBackups', 'DeleteBackups-head'];
+/** Those that bring backups or snapshots of their own; the walk has others in their place, for whatever there is (its restores release). */
+const OWN_BACKUPS = ['RestoreBackup', 'ReleaseFiles', 'DeleteBackups', 'DeleteBackups-head'];
 const OWN_SNAPSHOTS = ['RevertVmSnapshot', 'DeleteVmSnapshots', 'DeleteVmSnapshots-stopped'];
 const hasSnapshots = ({ snapshots }: WalkState): boolean => snapshots > 0;
 const oneOf = (count: number, chance: number): number => Math.floor(chance * count);
