@@ -12,7 +12,7 @@ export class IdempotencyRecordEntity {
   @Column('text') requestHash!: string;
   /** The answer, encrypted: some answers hold secrets that are shown once. Null while the request runs. */
   @Column({ type: 'bytea', nullable: true }) answer!: Buffer | null;
-  /** A request that runs longer was left by a manager that died. */
+  /** Renewed while the request runs: one that is past was left by a manager that died. */
   @Column(moment) runningUntil!: Date;
   @Index('idempotency_record_created_idx') @Column(moment) createdAt!: Date;
 }

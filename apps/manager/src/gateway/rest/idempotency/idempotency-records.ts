@@ -11,8 +11,10 @@ import { Clock } from '../../../platform/clock.js';
 
 /** How long a key is remembered. */
 const REMEMBER_MS = 24 * 3600_000;
-/** No request runs longer; one that seems to was left by a manager that died. */
-const LONGEST_REQUEST_MS = 600_000;
+/** A claim that was not renewed so long was left by a manager that died. */
+const CLAIM_MS = 300_000;
+/** Often enough that a claim outlives a database that is away for a while. */
+const RENEW_MS = 30_000;
 /** How long a repetition waits for the first request before it is told to come back. */
 const WAIT_MS = 20_000;
 const POLL_MS = 100;
@@ -76,6 +78,18 @@ export class IdempotencyRecords {
     }
   }
 
+  /** Keeps a claim alive while its request runs, however long: a check of a large storage takes its time. Returns the end of it. */
+  keep(key: RequestKey, everyMs = RENEW_MS): () => void {
+    const timer = setInterval(() => {
+      const runningUntil = new Date(this.clock.now().getTime() + CLAIM_MS);
+      this.dataSource.manager
+        .update(IdempotencyRecordEntity, { scope: key.scope, keyHash: key.keyHash, answer: IsNull() }, { runningUntil })
+        // The next one may arrive; the claim lasts for several.
+        .catch(() => undefined);
+    }, everyMs);
+    return () => clearInterval(timer);
+  }
+
   /** Records the answer of a claimed request. */
   async finish(key: RequestKey, answer: Buffer): Promise<void> {
     await this.dataSource.manager.update(
@@ -96,7 +110,7 @@ export class IdempotencyRecords {
       .createQueryBuilder()
       .insert()
       .into(IdempotencyRecordEntity)
-      .values({ ...key, answer: null, createdAt: now, runningUntil: new Date(now.getTime() + LONGEST_REQUEST_MS) })
+      .values({ ...key, answer: null, createdAt: now, runningUntil: new Date(now.getTime() + CLAIM_MS) })
       .orIgnore()
       .returning('scope')
       .execute();

@@ -3,9 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { INestApplication } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { ZonesService } from '../../../inventory/zones.service.js';
+import { waitFor } from '../../../testing/wait-for.js';
 import type { Fixtures } from '../../testing/fixtures.js';
 import type { RestAnswer, RestClient } from '../../testing/rest-client.js';
 import { RestDoor } from '../../testing/rest-door.js';
+import { IdempotencyRecords } from './idempotency-records.js';
 
 let door: RestDoor;
 let app: INestApplication;
@@ -88,6 +91,40 @@ describe('the same Idempotency-Key', () => {
       400,
       [{ path: 'Idempotency-Key', message: 'it has 1 to 255 characters' }],
     ]);
+  });
+
+  test('whose first request takes longer than a claim lasts is not taken for left: the repetition has its answer', async () => {
+    const key = randomUUID();
+    const [records, zones] = [app.get(IdempotencyRecords), app.get(ZonesService)];
+    const [keep, create] = [records.keep.bind(records), zones.create.bind(zones)];
+    let goOn: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      goOn = resolve;
+    });
+    records.keep = (claimed) => keep(claimed, 20);
+    zones.create = async (...given) => {
+      await held;
+      return create(...given);
+    };
+    const query = (sql: string): Promise<{ alive: boolean }[]> => app.get(DataSource).query(sql);
+    try {
+      const first = post('/zones', { name: 'slow' }, key);
+      await waitFor('the claim', async () => (await query(`SELECT FROM idempotency_record WHERE answer IS NULL`))[0]);
+      await query(`UPDATE idempotency_record SET running_until = now() - interval '1 second' WHERE answer IS NULL`);
+      await waitFor('its renewal', async () => {
+        const [row] = await query(`SELECT running_until > now() AS alive FROM idempotency_record WHERE answer IS NULL`);
+        return row?.alive === true ? row : undefined;
+      });
+      const second = post('/zones', { name: 'slow' }, key);
+      goOn();
+      const answers = await Promise.all([first, second]);
+      expect(answers.map(({ status }) => status)).toEqual([201, 201]);
+      expect(answers[1]?.text).toBe(answers[0]?.text);
+    } finally {
+      goOn();
+      Object.assign(records, { keep });
+      Object.assign(zones, { create });
+    }
   });
 
   test('whose first request was left by a manager that died says so, instead of acting again', async () => {

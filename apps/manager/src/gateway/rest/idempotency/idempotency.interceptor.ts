@@ -35,6 +35,7 @@ export class IdempotencyInterceptor implements NestInterceptor {
     };
     const { answer } = await this.records.claim(asked);
     if (answer !== undefined) return openAnswer(answer, secret);
+    const letGo = this.records.keep(asked);
     let result: unknown;
     try {
       result = await act();
@@ -42,6 +43,8 @@ export class IdempotencyInterceptor implements NestInterceptor {
       // What failed changed nothing: every changing call is one transaction.
       await this.records.release(asked);
       throw error;
+    } finally {
+      letGo();
     }
     await this.records.finish(asked, sealAnswer(result, secret));
     return result;
