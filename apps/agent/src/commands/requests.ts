@@ -141,6 +141,8 @@ export interface CleanupBackupErrorResult {
   /** Target → active layer at the end. */
   readonly activePaths: Readonly<Record<string, string>>;
   readonly changes: ChainChanges;
+  /** Those called unpublished whose manifests stand on storage, with the manifest's text. Absent in journals of before. */
+  readonly published?: readonly { readonly backupId: string; readonly manifest: string }[] | undefined;
 }
 
 export interface ReleaseFilesRequest {

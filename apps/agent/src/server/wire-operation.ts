@@ -119,6 +119,7 @@ function wireResult(view: OperationView, codecs: ResultCodecs): Operation['resul
           })),
           activePaths: { ...result.activePaths },
           changes: wireChanges(result.changes),
+          published: [...(result.published ?? [])],
         },
       };
     }

@@ -149,6 +149,7 @@ export type AgentResult =
         readonly plan: readonly string[];
         readonly planned: readonly PlannedChange[];
         readonly changes?: ChainChanges | undefined;
+        readonly published: readonly PublishedBackup[];
       };
     }
   | { readonly kind: 'releaseFiles'; readonly value: { readonly releasedBytes: bigint } }
@@ -157,6 +158,13 @@ export type AgentResult =
   | { readonly kind: 'revertVmSnapshot'; readonly value: RevertedVmSnapshot }
   | { readonly kind: 'deleteVmSnapshots'; readonly value: { readonly changes?: ChainChanges | undefined } }
   | { readonly kind: 'compactChain'; readonly value: CompactedChain };
+
+/** A backup that was called unpublished and whose manifest stands on storage. */
+export interface PublishedBackup {
+  readonly backupId: string;
+  /** The text of its manifest, as it was found. */
+  readonly manifest: string;
+}
 
 export interface DeletedBackups {
   readonly expungedBackupIds: readonly string[];

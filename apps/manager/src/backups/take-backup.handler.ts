@@ -1,6 +1,6 @@
 /** TakeBackup: planned from a fresh look at the VM, recorded in one transaction when the agent is finished. */
 import { Injectable } from '@nestjs/common';
-import { DataSource, IsNull, Not, type EntityManager } from 'typeorm';
+import { DataSource, type EntityManager } from 'typeorm';
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import type { AgentOperation, TakenBackup } from '../agents/agent-types.js';
 import type { TakeBackup } from '../persistence/agent-command.js';
@@ -10,7 +10,6 @@ import type { OperationHandler, Preparation } from '../operations/operation-hand
 import { OperationHandlers } from '../operations/operation-handlers.js';
 import { BackupEntity, BackupVolumeEntity } from '../persistence/entities/backup.entities.js';
 import type { OperationEntity } from '../persistence/entities/operation.entity.js';
-import { ScheduleEntity } from '../persistence/entities/schedule.entity.js';
 import { StorageEntity } from '../persistence/entities/storage.entity.js';
 import { VmEntity, VolumeDeltaEntity } from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
@@ -23,6 +22,7 @@ import { recordProtection } from '../vms/protection.js';
 import { gone } from '../vms/vms.service.js';
 import { readPlanFacts } from './backup-facts.js';
 import { backupRefusal } from './backup-refusals.js';
+import { noteRetention } from './note-retention.js';
 import type { BackupPlan } from './plan-backup.js';
 import { planWithFreshStorages } from './plan-with-fresh-storages.js';
 
@@ -183,10 +183,7 @@ export class TakeBackupHandler implements OperationHandler {
         volume.deltaPath === '' ? { state: 'Present' } : { path: volume.deltaPath, inode: volume.deltaInode, state: 'Present' },
       );
     }
-    if (backup.scheduleId !== null) {
-      const withRetention = { id: backup.scheduleId, retention: Not(IsNull()) };
-      await manager.update(ScheduleEntity, withRetention, { retentionDueAt: this.clock.now() });
-    }
+    await noteRetention(manager, backup, this.clock.now());
     if (backup.isolated) {
       await manager.update(VmEntity, { id: vm.id }, { lastBackupAt: new Date(Number(result.frozenAtUnixMs)) });
       return;

@@ -2,12 +2,15 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import { DomainState, type Domain } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
+import type { TakeBackupRequest } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import { OperationState, StepState, VmOutcome } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import { BackupsService } from '../backups/backups.service.js';
 import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmEntity } from '../persistence/entities/vm.entities.js';
+import { DeletionsService } from '../deletions/deletions.service.js';
+import { BackupEntity, BackupVolumeEntity } from '../persistence/entities/backup.entities.js';
 import type { FakeAgent } from '../testing/fake-agent.js';
-import { protectedVm } from '../testing/protected-vm.js';
+import { backUp, protectedVm, sentBackup } from '../testing/protected-vm.js';
 import { TestCluster } from '../testing/test-database.js';
 import { managerFolder, TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
@@ -75,6 +78,114 @@ describe('work on a host that died', () => {
     await manager.get(OperationSweep).round();
     expect(dead.forgotten).toContain(operation.id);
     expect(await vmRow()).toMatchObject({ powerState: 'Running', protectionState: 'Ok' });
+  });
+
+  /** The manifest that the agent writes for what it was asked, with this change. */
+  function manifestText(request: TakeBackupRequest, change: object = {}): string {
+    const manifest = {
+      schemaVersion: 1,
+      backupId: request.backupId,
+      backupName: request.backupName,
+      vm: { id: vm, name: 'web' },
+      storageId: request.storage?.id,
+      frozenAt: '2025-03-04T05:06:07.000Z',
+      publishedAt: '2025-03-04T05:07:08.000Z',
+      type: request.parentBackupId === '' ? 'FULL' : 'INCREMENTAL',
+      ...(request.parentBackupId === '' ? {} : { parentBackupId: request.parentBackupId }),
+      endOfChain: false,
+      isolated: false,
+      quiesced: true,
+      volumes: request.volumes.map(({ key, target, parentDeltaPath }) => ({
+        key,
+        device: target,
+        sizeBytes: '4242',
+        virtualSizeBytes: '1000000',
+        file: `${key}.qcow2`,
+        ...(parentDeltaPath === '' ? {} : { parentFile: `../${request.parentBackupId}/${key}.qcow2` }),
+        format: 'qcow2',
+        sourceFormat: 'qcow2',
+        digest: `blake3:${'d'.repeat(64)}`,
+      })),
+      domainXmlFile: 'domain.xml',
+      vmSettings: {},
+      notes: {},
+      writtenBy: { program: 'holdfast-agent', version: '0', host: 'dead', operationId: request.header?.operationId },
+    };
+    return JSON.stringify({ ...manifest, ...change });
+  }
+
+  type Written = (request: TakeBackupRequest) => string | Promise<string>;
+
+  /** A second backup whose host dies when it stands on storage with this manifest, and the VM at rest on the other host. */
+  async function diesPublished(manifestOf: Written): Promise<{ first: string; second: string }> {
+    const first = await backUp(manager, vm);
+    const { operation, domain } = await held();
+    const request = sentBackup(dead, 1);
+    const backupId = operation.backupId ?? '';
+    await dead.stop();
+    await manager.hostState((await vmRow()).hostId ?? '', 'Down');
+    const published = [{ backupId, manifest: await manifestOf(request) }];
+    const changes = { removedPaths: request.volumes.map(({ newDeltaPath }) => newDeltaPath), leftPaths: [], movedPins: [] };
+    other.scripts.push({
+      end: {
+        state: OperationState.OPERATION_STATE_SUCCEEDED,
+        outcome: VmOutcome.VM_OUTCOME_AS_AFTER,
+        result: { $case: 'cleanupBackupError', value: { plan: [], planned: [], activePaths: {}, changes, published } },
+      },
+    });
+    other.setDomain(domain);
+    expect(await manager.finished(operation.id)).toMatchObject({ state: 'Failed', error: { code: 'INTERRUPTED' } });
+    await waitFor('rest', async () => ((await vmRow()).protectionState === 'Ok' ? true : undefined));
+    expect(other.accepted).toMatchObject([{ kind: 'cleanupBackupError', request: { unpublishedBackupIds: [backupId] } }]);
+    return { first: first.id, second: backupId };
+  }
+
+  const show = (id: string) => manager.get(BackupsService).get(manager.admin, id);
+
+  it('a backup that was published before is one: it is as its manifest says, and what it needs stays', async () => {
+    const { first, second } = await diesPublished((request) => manifestText(request));
+    const { file, ...volume } = await rows().findOneByOrFail(BackupVolumeEntity, { backupId: second });
+    expect(file).toBe(`backups/${vm}/${second}/${volume.key}.qcow2`);
+    expect(volume).toMatchObject({
+      ...{ target: 'vda', sizeBytes: 4242n, virtualSizeBytes: 1_000_000n, digest: `blake3:${'d'.repeat(64)}` },
+      ...{ parentFile: `../${first}/${volume.key}.qcow2`, copiedInFull: false },
+    });
+    expect(await rows().findOneByOrFail(BackupEntity, { id: second })).toMatchObject({
+      ...{ state: 'BackedUp', type: 'INCREMENTAL', parentId: first, quiesced: true, endOfChain: true, error: null },
+      ...{ sizeBytes: 4242n, frozenAt: new Date('2025-03-04T05:06:07.000Z'), finishedAt: new Date('2025-03-04T05:07:08.000Z') },
+      leftoversOnStorage: false,
+    });
+    expect(await vmRow()).toMatchObject({ headBackupId: first, cleanupAttempts: 0 });
+    expect(await backUp(manager, vm)).toMatchObject({ state: 'BackedUp', parentId: first });
+    await manager.get(DeletionsService).deleteOne(manager.admin, first, { forced: false, dryRun: false });
+    await waitFor('the deletion', async () => ((await show(first)).state === 'Removed' ? true : undefined));
+    expect((await show(second)).state).toBe('BackedUp');
+  });
+
+  it('a deletion that failed because of it is none any more', async () => {
+    const { first, second } = await diesPublished(async (request) => {
+      await rows().update(BackupEntity, { id: request.parentBackupId }, { state: 'DeleteFailed' });
+      return manifestText(request);
+    });
+    expect([(await show(first)).state, (await show(second)).state]).toEqual(['Removed', 'BackedUp']);
+  });
+
+  it('a backup that was published after it was given up is deleted: its disks may have been merged by then', async () => {
+    const publishedAt = new Date(Date.now() + 3_600_000).toISOString();
+    const { first, second } = await diesPublished((request) => manifestText(request, { publishedAt }));
+    await waitFor('the deletion', async () => ((await show(second)).state === 'Expunged' ? true : undefined));
+    expect(other.accepted.at(-1)).toMatchObject({ kind: 'deleteBackups', request: { deletions: [{ backupIds: [second] }] } });
+    expect((await show(first)).state).toBe('BackedUp');
+  });
+
+  it.each([
+    ['cannot be read', () => '{'],
+    ['is of another backup', (request: TakeBackupRequest) => manifestText(request, { backupId: request.header?.operationId })],
+  ])('a backup whose manifest %s has failed, and is left to the check of its storage', async (_what, text) => {
+    const { second } = await diesPublished(text);
+    expect(await rows().findOneByOrFail(BackupEntity, { id: second })).toMatchObject({
+      ...{ state: 'Failed', leftoversOnStorage: false },
+    });
   });
 
   it('leaves no guest frozen: one that moved in the middle of a failed backup is thawed where it is', async () => {

@@ -30,7 +30,7 @@ export function act(agent: FakeAgent, command: ReceivedCommand): Result {
       const plan = named.map((path) => `merge ${path}`);
       const planned = named.map((path) => ({ action: 'merge', target: 'vda', path, into: '', because: '', backupId: '' }));
       const changes = dryRun ? noChanges() : settle(agent, domain, volumes);
-      return { $case: 'cleanupBackupError', value: { plan, planned, activePaths: {}, changes } };
+      return { $case: 'cleanupBackupError', value: { plan, planned, activePaths: {}, changes, published: [] } };
     }
     case 'compactChain':
       return compactChain(agent, command.request);

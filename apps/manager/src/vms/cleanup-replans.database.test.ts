@@ -77,7 +77,7 @@ describe('a plan that is outdated in the middle of the work', () => {
         await waitFor('the look', async () =>
           (await rows().existsBy(VolumeEntity, { vmId: vm, target: 'vda', attached: false })) ? true : undefined,
         );
-      const value = { plan: [], planned: [], activePaths: {}, changes };
+      const value = { plan: [], planned: [], activePaths: {}, changes, published: [] };
       agent.resume(asked.id, outdated({ $case: 'cleanupBackupError', value }));
 
       expect(await manager.finished(asked.id)).toMatchObject({ state: 'Succeeded' });

@@ -3,6 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, In, type EntityManager } from 'typeorm';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { AgentOperation } from '../agents/agent-types.js';
+import { adoptPublished } from '../backups/adopt-published.js';
 import { hostProblem, requireHost } from '../inventory/host-lookup.js';
 import { VmRefresher } from '../inventory/vm-refresher.js';
 import type { OperationHandler, Preparation } from '../operations/operation-handler.js';
@@ -97,6 +98,8 @@ export class CleanupHandler implements OperationHandler {
     const input = cleanupInputSchema.parse(operation.input);
     if (input.dryRun) return;
     await recordChainChanges(manager, vm.id, changesOf(outcome));
+    if (outcome.result?.kind === 'cleanupBackupError')
+      await adoptPublished(manager, vm.id, outcome.result.value.published, this.clock.now());
     if (outcome.state !== 'Succeeded') {
       await this.recordUndone(manager, vm, input, outcome.error);
       const changed = outcome.outcome === 'AsBefore' || outcome.outcome === 'AsAfter' ? undefined : outcome.outcome;

@@ -13,8 +13,8 @@ import { planOf } from '../merge/plan-of.js';
 import type { CommandPorts } from '../ports.js';
 import type { ChainChanges, CleanupBackupErrorRequest, CleanupBackupErrorResult } from '../requests.js';
 import { bigintJson } from '../shared/bigint-json.js';
-import { discardBackupFolder } from '../shared/discard-backup-folder.js';
 import { observeExisting } from '../shared/observe-settled.js';
+import { discardUnpublished, type Discarded } from './discard-unpublished.js';
 
 const THAW_PATIENCE_MS = 10_000;
 const plannedJson = bigintJson<readonly PlannedChange[]>();
@@ -31,7 +31,13 @@ export function cleanupBackupErrorCommand(ports: CommandPorts): Command<CleanupB
       return {
         vmOutcome: error.code === 'CHAIN_UNEXPLAINED' ? 'Unexplained' : 'MergePending',
         error: error.toData(),
-        result: { plan: [], planned: [], activePaths: {}, changes: changesSoFar(request, context) },
+        result: {
+          plan: [],
+          planned: [],
+          activePaths: {},
+          changes: changesSoFar(request, context),
+          published: publishedSoFar(request, context),
+        },
       };
     },
   };
@@ -58,10 +64,12 @@ async function run(
   if (request.storage && request.unpublishedBackupIds.length > 0) {
     const { root } = await ports.storages.acquire(request.storage, context.operationId, 'read');
     for (const backupId of request.unpublishedBackupIds) {
-      await context.step('discard-folder', backupId, { backupId }, async (intent) => {
-        await discardBackupFolder(ports, root, vmUuid, intent.backupId, { unpublish: false });
-        return null;
-      });
+      // null: confirmed by an agent of before.
+      const discarded: Discarded | null = await context.step('discard-folder', backupId, { backupId }, (intent) =>
+        discardUnpublished(ports, root, vmUuid, intent.backupId),
+      );
+      if (discarded?.manifest !== undefined)
+        context.warn(`Backup ${backupId} was published before its operation was lost: it is kept.`);
     }
     await ports.storages.release(request.storage.id, context.operationId);
   }
@@ -70,7 +78,8 @@ async function run(
     const domain = await observeExisting(ports, vmUuid, context.log);
     for (const disk of domain.disks) if (disk.layers[0]) activePaths[disk.target] = disk.layers[0].path;
   }
-  return { result: { plan, planned, activePaths, changes: changesSoFar(request, context) }, vmOutcome: 'AsAfter' };
+  const published = publishedSoFar(request, context);
+  return { result: { plan, planned, activePaths, changes: changesSoFar(request, context), published }, vmOutcome: 'AsAfter' };
 }
 
 /** As a duty: a guest whose agent does not answer now is thawed when it does. */
@@ -87,6 +96,14 @@ function changesSoFar(request: CleanupBackupErrorRequest, context: StepContext):
     ...request.volumes.map((volume) => recordedChanges(context, volume.target, '')),
     { ...NO_CHANGES, removedPaths: removed },
   ]);
+}
+
+/** Backups that turned out to be published, as far as this operation came. */
+function publishedSoFar(request: CleanupBackupErrorRequest, context: StepContext): CleanupBackupErrorResult['published'] {
+  return request.unpublishedBackupIds.flatMap((backupId) => {
+    const discarded = context.recorded('discard-folder', backupId)?.result as Discarded | null | undefined;
+    return discarded?.manifest === undefined ? [] : { backupId, manifest: discarded.manifest };
+  });
 }
 
 async function planChanges(

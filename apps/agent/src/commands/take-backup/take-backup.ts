@@ -37,7 +37,7 @@ export function takeBackupCommand(ports: CommandPorts): Command<TakeBackupReques
     resultCodec: bigintJson<TakeBackupResult>(),
     relieve: (request) => ports.duties.relieve(request.header.vmUuid),
     run: (request, context) => run(ports, request, context),
-    undo: (request, context) => undoTakeBackup(ports, request, context),
+    undo: (request, context, error) => undoTakeBackup(ports, request, context, error),
   };
 }
 

@@ -218,7 +218,10 @@ export interface RestoreBackupResponse {
 export interface CleanupBackupErrorRequest {
   header?: OperationHeader | undefined;
   volumes: MergeVolume[];
-  /** Folders of backups that were never published: removed from storage. Refused where a manifest exists. */
+  /**
+   * Folders of backups that were not seen published: removed from storage. Where a manifest stands, nothing is removed, and the
+   * result says so.
+   */
   storage?: Storage | undefined;
   unpublishedBackupIds: string[];
   /** Deltas that no chain uses and that may be deleted (new overlays of a snapshot that did not happen). */

@@ -571,11 +571,23 @@ export interface CleanupBackupErrorResult {
   activePaths: { [key: string]: string };
   changes?: ChainChanges | undefined;
   planned: PlannedChange[];
+  /**
+   * Of the backups that were called unpublished, those whose manifests stand on storage: they are backups, and nothing of them
+   * was removed.
+   */
+  published: PublishedBackup[];
 }
 
 export interface CleanupBackupErrorResult_ActivePathsEntry {
   key: string;
   value: string;
+}
+
+/** A backup as its storage has it. */
+export interface PublishedBackup {
+  backupId: string;
+  /** The text of manifest.json. */
+  manifest: string;
 }
 
 /** One thing that a clean-up does or leaves, as data; the same is said in words in the plan. */
@@ -2500,7 +2512,7 @@ export const RestoreBackupVolumeResult: MessageFns<RestoreBackupVolumeResult> = 
 };
 
 function createBaseCleanupBackupErrorResult(): CleanupBackupErrorResult {
-  return { plan: [], activePaths: {}, changes: undefined, planned: [] };
+  return { plan: [], activePaths: {}, changes: undefined, planned: [], published: [] };
 }
 
 export const CleanupBackupErrorResult: MessageFns<CleanupBackupErrorResult> = {
@@ -2516,6 +2528,9 @@ export const CleanupBackupErrorResult: MessageFns<CleanupBackupErrorResult> = {
     }
     for (const v of message.planned) {
       PlannedChange.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.published) {
+      PublishedBackup.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -2568,6 +2583,14 @@ export const CleanupBackupErrorResult: MessageFns<CleanupBackupErrorResult> = {
             message.planned.push(PlannedChange.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.published.push(PublishedBackup.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2614,6 +2637,9 @@ export const CleanupBackupErrorResult: MessageFns<CleanupBackupErrorResult> = {
       planned: globalThis.Array.isArray(object?.planned)
         ? object.planned.map((e: any) => PlannedChange.fromJSON(e))
         : [],
+      published: globalThis.Array.isArray(object?.published)
+        ? object.published.map((e: any) => PublishedBackup.fromJSON(e))
+        : [],
     };
   },
 
@@ -2637,6 +2663,9 @@ export const CleanupBackupErrorResult: MessageFns<CleanupBackupErrorResult> = {
     if (message.planned?.length) {
       obj.planned = message.planned.map((e) => PlannedChange.toJSON(e));
     }
+    if (message.published?.length) {
+      obj.published = message.published.map((e) => PublishedBackup.toJSON(e));
+    }
     return obj;
   },
 
@@ -2659,6 +2688,7 @@ export const CleanupBackupErrorResult: MessageFns<CleanupBackupErrorResult> = {
       ? ChainChanges.fromPartial(object.changes)
       : undefined;
     message.planned = object.planned?.map((e) => PlannedChange.fromPartial(e)) || [];
+    message.published = object.published?.map((e) => PublishedBackup.fromPartial(e)) || [];
     return message;
   },
 };
@@ -2748,6 +2778,95 @@ export const CleanupBackupErrorResult_ActivePathsEntry: MessageFns<CleanupBackup
     const message = createBaseCleanupBackupErrorResult_ActivePathsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBasePublishedBackup(): PublishedBackup {
+  return { backupId: "", manifest: "" };
+}
+
+export const PublishedBackup: MessageFns<PublishedBackup> = {
+  encode(message: PublishedBackup, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.backupId !== "") {
+      writer.uint32(10).string(message.backupId);
+    }
+    if (message.manifest !== "") {
+      writer.uint32(18).string(message.manifest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PublishedBackup {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePublishedBackup();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.backupId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.manifest = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PublishedBackup {
+    return {
+      backupId: isSet(object.backupId)
+        ? globalThis.String(object.backupId)
+        : isSet(object.backup_id)
+        ? globalThis.String(object.backup_id)
+        : "",
+      manifest: isSet(object.manifest) ? globalThis.String(object.manifest) : "",
+    };
+  },
+
+  toJSON(message: PublishedBackup): unknown {
+    const obj: any = {};
+    if (message.backupId !== "") {
+      obj.backupId = message.backupId;
+    }
+    if (message.manifest !== "") {
+      obj.manifest = message.manifest;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<PublishedBackup>, I>>(base?: I): PublishedBackup {
+    return PublishedBackup.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<PublishedBackup>, I>>(object: I): PublishedBackup {
+    const message = createBasePublishedBackup();
+    message.backupId = object.backupId ?? "";
+    message.manifest = object.manifest ?? "";
     return message;
   },
 };

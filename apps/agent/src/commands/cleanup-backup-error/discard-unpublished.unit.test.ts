@@ -1,0 +1,43 @@
+import { describe, expect, it } from '@jest/globals';
+import type { CommandPorts } from '../ports.js';
+import { discardUnpublished } from './discard-unpublished.js';
+
+const FOLDER = '/store/backups/vm/b';
+
+/** What is done to a folder with these files, and what comes of it. */
+async function discard(files: Record<string, string>): Promise<{ result: unknown; events: string[] }> {
+  const events: string[] = [];
+  const there = new Map(Object.entries(files));
+  const ports = {
+    files: {
+      readText: async (path: string) => there.get(path),
+      list: async (path: string) => {
+        const names = [...there.keys()].flatMap((one) => (one.startsWith(`${path}/`) ? one.slice(path.length + 1) : []));
+        return path === FOLDER && names.length === 0 && events.includes(`rmdir ${FOLDER}`) ? undefined : names;
+      },
+      remove: async (path: string) => {
+        there.delete(path);
+        events.push(`remove ${path}`);
+      },
+      removeDirectory: async (path: string) => void events.push(`rmdir ${path}`),
+      sync: async (path: string) => void events.push(`sync ${path}`),
+    },
+  } as unknown as CommandPorts;
+  return { result: await discardUnpublished(ports, '/store', 'vm', 'b'), events };
+}
+
+describe('what nobody has seen published', () => {
+  it('goes without a manifest', async () => {
+    const { result, events } = await discard({ [`${FOLDER}/manifest.json.partial`]: '{', [`${FOLDER}/domain.xml`]: '' });
+    expect(result).toEqual({});
+    expect(events).toEqual(
+      expect.arrayContaining([`remove ${FOLDER}/manifest.json.partial`, `remove ${FOLDER}/domain.xml`, `rmdir ${FOLDER}`]),
+    );
+  });
+
+  it('is a backup with one: nothing of it is touched, and it is durable before anybody counts on it', async () => {
+    const { result, events } = await discard({ [`${FOLDER}/manifest.json`]: '{}', [`${FOLDER}/domain.xml`]: '' });
+    expect(result).toEqual({ manifest: '{}' });
+    expect(events).toEqual([`sync ${FOLDER}`, 'sync /store/backups/vm', 'sync /store/backups']);
+  });
+});
