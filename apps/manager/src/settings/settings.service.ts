@@ -8,6 +8,7 @@ import {
   SETTING_NAMES,
   settingName,
   SETTINGS,
+  storedSetting,
   type SettingName,
   type SettingValue,
 } from '@holdfast/shared/settings/settings.js';
@@ -73,7 +74,7 @@ export class SettingsService {
       ],
     });
     const chosen = rows.find((row) => row.scope === 'zone') ?? rows[0];
-    return chosen === undefined ? (SETTINGS[name].default as SettingValue<N>) : parseSetting(name, chosen.value);
+    return chosen === undefined ? (SETTINGS[name].default as SettingValue<N>) : storedSetting(name, chosen.value);
   }
 
   private overrides(zoneId: string | undefined): Promise<SettingOverrideEntity[]> {
@@ -97,7 +98,7 @@ function view(name: SettingName, overrides: readonly SettingOverrideEntity[]): S
   const defaultValue = String(definition.default);
   return {
     name,
-    value: chosen?.value ?? defaultValue,
+    value: chosen === undefined ? defaultValue : String(storedSetting(name, chosen.value)),
     defaultValue,
     unit: definition.unit,
     description: definition.description,
