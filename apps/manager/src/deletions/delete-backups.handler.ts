@@ -106,9 +106,20 @@ export class DeleteBackupsHandler implements OperationHandler {
     if (outcome.state === 'Succeeded') await this.tellListeners(manager, operation);
   }
 
-  /** Before the command was stored nothing was written. After it the wish stands, and is tried again. */
+  /**
+   * Before the first command was stored nothing was written. After that the wish stands, and is tried again: also when it was
+   * to be planned anew and that was refused.
+   */
   async applyRefusal(manager: EntityManager, operation: OperationEntity, vm: VmEntity, error: HoldfastError): Promise<void> {
-    if (operation.request === null) return;
+    if (operation.request === null) {
+      const begun = await manager.findBy(BackupEntity, { deleteOperationId: operation.id, state: 'Removed' });
+      await this.recorder.failed(
+        manager,
+        begun.map(({ id }) => id),
+        error.toData(),
+      );
+      return;
+    }
     await this.recorder.failed(manager, idsOf(operation), error.toData());
     await recordProtection(manager, vm, 'AsBefore', error.toData(), this.clock.now());
   }

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Backup } from '@holdfast/shared/api/backups.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { OperationState, VmOutcome } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import { BackupsService } from '../backups/backups.service.js';
 import { lockVm } from '../inventory/vm-lookup.js';
@@ -122,5 +123,27 @@ describe('a deletion that begins', () => {
     expect(await states(b1, failed)).toEqual(['Expunged', 'Expunged']);
     expect(sent()).toEqual([[b1.id]]);
     expect((await manager.get(BackupsService).list(manager.admin, { limit: 10, vmId: vm as never })).items).toEqual([]);
+  });
+
+  it('is tried again later when it had begun, was to be planned anew, and could not be', async () => {
+    const b1 = await backUp(manager, vm);
+    const refresher = manager.get(VmRefresher);
+    const seek = refresher.seek.bind(refresher);
+    const error = { code: 'PLAN_OUTDATED' as const, message: 'x', fields: {} };
+    agent.scripts.push({
+      end: { state: OperationState.OPERATION_STATE_FAILED, outcome: VmOutcome.VM_OUTCOME_AS_BEFORE, error },
+    });
+    const looks: string[] = [];
+    refresher.seek = async (known) => {
+      looks.push(known.id);
+      if (looks.length < 2) return seek(known);
+      refresher.seek = seek;
+      throw new HoldfastError('WRONG_STATE', 'not now', {});
+    };
+    expect(await deleteAll()).toMatchObject({ state: 'Failed', error: { code: 'WRONG_STATE' } });
+    expect(await rows().findOneByOrFail(BackupEntity, { id: b1.id })).toMatchObject({
+      ...{ state: 'DeleteFailed', error: { code: 'WRONG_STATE' } },
+      deleteNotBefore: expect.any(Date),
+    });
   });
 });

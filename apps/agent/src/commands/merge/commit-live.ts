@@ -95,11 +95,12 @@ async function pivotSuspended(ports: CommandPorts, domain: ObservedDomain, inten
   if (!samePath(onto, intent.into)) throw othersJob(domain, intent);
   // A guest that somebody else paused is not ours to resume.
   const suspend = domain.state === 'running';
-  if (suspend) {
-    await ports.duties.owe(uuid, 'resume');
-    await ports.hypervisor.suspend(uuid);
-  }
   try {
+    if (suspend) {
+      await ports.duties.owe(uuid, 'resume');
+      // A call that fails may have been carried out all the same.
+      await ports.hypervisor.suspend(uuid);
+    }
     const until = ports.clock.now() + LONGEST_SUSPEND_MS;
     for (;;) {
       const job = await ourJob(ports, domain, intent, true);
