@@ -3,6 +3,7 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import type { ChainChanges, MergeVolume } from '../requests.js';
+import { waitsForHypervisor } from '../shared/waits-for-hypervisor.js';
 import { joinChanges, recordedChanges } from './chain-changes.js';
 import { mergeDeltas } from './merge-deltas.js';
 
@@ -24,11 +25,10 @@ export async function mergeOrPostpone(
       await mergeDeltas(ports, context, vmUuid, wish, '');
     } catch (thrown) {
       const error = HoldfastError.from(thrown);
-      const away = error.code === 'HYPERVISOR_UNAVAILABLE';
-      if (away && !context.lastTry) throw error;
+      if (waitsForHypervisor(error, context)) throw error;
       pending = true;
       context.warn(`The deltas of ${wish.target} are not merged yet: ${error.message}`);
-      if (away) break;
+      if (error.code === 'HYPERVISOR_UNAVAILABLE') break;
     }
   }
   return { pending, changes: joinChanges(wishes.map((wish) => recordedChanges(context, wish.target, ''))) };

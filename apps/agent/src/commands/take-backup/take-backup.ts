@@ -22,6 +22,7 @@ import { explainStorageFailure } from '../shared/explain-storage-failure.js';
 import { chainPaths, observeExisting, observeSettled, withHypervisor } from '../shared/observe-settled.js';
 import { takeMoment, type FreezeRecord, type MomentWish } from '../shared/take-moment.js';
 import { together } from '../shared/together.js';
+import { waitsForHypervisor } from '../shared/waits-for-hypervisor.js';
 import { copyVolume, type CopiedVolume } from './copy.js';
 import { isOnStorage } from './on-storage.js';
 import { checkSecondarySpace, preflight, type Preflight } from './preflight.js';
@@ -82,7 +83,7 @@ async function lookAtTheEnd(
     return { domain: await observeSettled(ports, request.header.vmUuid, context.log), unseen: false };
   } catch (thrown) {
     const error = HoldfastError.from(thrown);
-    if (error.code === 'HYPERVISOR_UNAVAILABLE' && !context.lastTry) throw error;
+    if (waitsForHypervisor(error, context)) throw error;
     context.warn(`The disks of the VM could not be looked at after the backup: ${error.message}`);
     return { domain: undefined, unseen: true };
   }
