@@ -308,4 +308,34 @@ describe('the agent over mutual TLS', () => {
     });
     expect(first).toMatchObject({ full: true, domains: [{ uuid: VM }], goneUuids: [] });
   });
+
+  it('tells the manager its health', async () => {
+    const asIs = (bytes: Buffer): Buffer => bytes;
+    const ask = (service: string): Promise<Buffer> =>
+      call((done) =>
+        // HealthCheckRequest { service = 1 }
+        manager.makeUnaryRequest(
+          '/grpc.health.v1.Health/Check',
+          asIs,
+          asIs,
+          Buffer.from(`\n${String.fromCharCode(service.length)}${service}`),
+          (error, answer) => done(error, answer ?? Buffer.alloc(0)),
+        ),
+      );
+    // HealthCheckResponse { status: SERVING = 1 }
+    for (const service of ['', 'holdfast.agent.v1.HostAgent']) expect([...(await ask(service))]).toEqual([8, 1]);
+  });
+
+  it('describes itself to the manager by reflection', async () => {
+    const asIs = (bytes: Buffer): Buffer => bytes;
+    const stream = manager.makeBidiStreamRequest('/grpc.reflection.v1.ServerReflection/ServerReflectionInfo', asIs, asIs);
+    // ServerReflectionRequest { list_services: "*" }
+    stream.write(Buffer.from([0x3a, 1, 0x2a]));
+    const answer = await new Promise<Buffer>((resolve, reject) => {
+      stream.once('data', resolve);
+      stream.once('error', reject);
+    });
+    stream.end();
+    expect(answer.toString('latin1')).toContain('holdfast.agent.v1.HostAgent');
+  });
 });
