@@ -129,7 +129,8 @@ class World {
         else this.file(this.chain()[this.chain().indexOf(wish.top) - 1] as string).backing = wish.base;
         this.moment();
       },
-      blockJob: async () => (this.job === undefined ? undefined : { cur: 1n, end: 1n }),
+      blockJob: async () => (this.job === undefined ? undefined : { kind: 'active-commit', cur: 1n, end: 1n }),
+      pivotTarget: async () => this.job?.into,
       pivot: async () => {
         this.moment();
         this.active = this.job?.into ?? '';
