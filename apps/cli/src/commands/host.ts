@@ -95,11 +95,13 @@ export function addHostCommands({ program, run }: Shell): void {
   host
     .command('delete <host>')
     .description('Forget a host that is not used any more')
+    .option('--lost', 'the machine is off for good: its VMs count as gone and can be restored on another host')
+    .addHelpText('after', examples('holdfast host delete kvm1 --lost', 'holdfast backup restore 3e0b6c2a-… --host kvm2 --wait'))
     .action(
-      run(async ({ api, print }, [nameOrId = '']) => {
+      run<{ lost?: true }>(async ({ api, print }, [nameOrId = ''], { lost }) => {
         const found = await find.host(api, nameOrId);
-        await api.delete(`/hosts/${found.id}`);
-        print({ deleted: found.id }, () => `Deleted host ${found.name}.\n`);
+        await api.delete(`/hosts/${found.id}${lost === true ? '?lost=true' : ''}`);
+        print({ deleted: found.id }, () => `Deleted host ${found.name}${lost === true ? ', with its VMs gone' : ''}.\n`);
       }),
     );
 }

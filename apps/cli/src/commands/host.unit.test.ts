@@ -56,3 +56,15 @@ test('host show tells what the machine calls itself', async () => {
 test('there is one command that makes a token', async () => {
   expect(await runWith({}, ['host', 'join-token'])).toMatchObject({ exitCode: 2, asked: [] });
 });
+
+describe('host delete', () => {
+  test.each([
+    [[], '', 'Deleted host kvm1.\n'],
+    [['--lost'], '?lost=true', 'Deleted host kvm1, with its VMs gone.\n'],
+  ])('%j', async (options, query, words) => {
+    const routes = { ...found, [`DELETE /hosts/${ID}`]: () => new Response(null, { status: 204 }) };
+    const { exitCode, out, asked } = await runWith(routes, ['host', 'delete', 'kvm1', ...options]);
+    expect([exitCode, out]).toEqual([0, words]);
+    expect(asked.at(-1)).toMatchObject({ method: 'DELETE', path: `/hosts/${ID}${query}` });
+  });
+});

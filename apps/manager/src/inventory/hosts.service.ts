@@ -1,13 +1,14 @@
 /** Hosts as callers see them: list, rename, enable, disable, re-address, delete. Their state comes from the watcher. */
 import { Injectable } from '@nestjs/common';
-import { DataSource, MoreThan } from 'typeorm';
+import { DataSource, In, MoreThan, type EntityManager } from 'typeorm';
 import type { Page } from '@holdfast/shared/api/common.js';
-import type { Host, ListHosts, UpdateHost } from '@holdfast/shared/api/inventory.js';
+import type { DeleteHost, Host, ListHosts, UpdateHost } from '@holdfast/shared/api/inventory.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { HostId, ZoneId } from '@holdfast/shared/ids/ids.js';
 import { requireAdmin, type Caller } from '../access/caller.js';
 import { AuditLog } from '../events/audit-log.js';
 import { HostEntity } from '../persistence/entities/inventory.entities.js';
+import { SupersededFileEntity, VmEntity } from '../persistence/entities/vm.entities.js';
 import { cursorOf, pageOf } from '../persistence/paging.js';
 import { isForeignKeyViolation, violatedUnique } from '../persistence/violations.js';
 import { requireHost } from './host-lookup.js';
@@ -59,22 +60,46 @@ export class HostsService {
     return this.get(caller, hostId);
   }
 
-  /** Refused with IN_USE while VMs were last seen on it. Its certificate is worth nothing afterwards: nobody calls it any more. */
-  async delete(caller: Caller, hostId: string): Promise<void> {
+  /**
+   * Refused with IN_USE while VMs were last seen on it, unless it is lost: then its VMs are gone, what was going on there has
+   * failed, and all of them can be restored on another host. Refused with WRONG_STATE for a lost host that answers. Its
+   * certificate is worth nothing afterwards: nobody calls it any more.
+   */
+  async delete(caller: Caller, hostId: string, { lost }: DeleteHost): Promise<void> {
     requireAdmin(caller, 'delete hosts');
     const host = await requireHost(this.dataSource.manager, hostId);
+    if (lost && host.state === 'Up') {
+      throw new HoldfastError(
+        'WRONG_STATE',
+        `The host "${host.name}" answers, so it is not lost. Switch the machine off for good first; what still ran there would run twice after a restore.`,
+        { hostId, state: host.state },
+      );
+    }
     try {
-      await this.dataSource.manager.delete(HostEntity, { id: hostId });
+      await this.dataSource.transaction(async (manager) => {
+        if (lost) await giveUpHost(manager, hostId);
+        await manager.delete(HostEntity, { id: hostId });
+      });
     } catch (error) {
       if (!isForeignKeyViolation(error)) throw error;
       throw new HoldfastError(
         'IN_USE',
-        `VMs or files left behind by restores are still on the host "${host.name}". Move the VMs and release the files first, or disable the host.`,
+        `VMs or files left behind by restores are still on the host "${host.name}". Move the VMs and release the files first, or disable the host. If the machine is lost for good, delete it as lost (holdfast host delete --lost).`,
         { hostId },
       );
     }
-    this.audit.changed(caller, 'host.delete', { hostId, name: host.name });
+    this.audit.changed(caller, 'host.delete', { hostId, name: host.name, lost: String(lost) });
   }
+}
+
+/** Its VMs are nowhere any more, and the files that restores left behind there went with it. */
+async function giveUpHost(manager: EntityManager, hostId: string): Promise<void> {
+  const lock = { mode: 'pessimistic_write' as const };
+  // In the order of ids, as everybody who locks more than one VM.
+  const vms = await manager.find(VmEntity, { select: { id: true }, where: { hostId }, order: { id: 'ASC' }, lock });
+  const ids = vms.map(({ id }) => id);
+  await manager.delete(SupersededFileEntity, { hostId });
+  await manager.update(VmEntity, { id: In(ids) }, { hostId: null, powerState: 'Gone', guestAgent: false, problems: [] });
 }
 
 function hostView(row: HostEntity): Host {

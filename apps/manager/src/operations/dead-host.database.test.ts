@@ -5,6 +5,8 @@ import { DomainState, type Domain } from '@holdfast/shared/wire/generated/holdfa
 import type { TakeBackupRequest } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import { OperationState, StepState, VmOutcome } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import { BackupsService } from '../backups/backups.service.js';
+import { HostsService } from '../inventory/hosts.service.js';
+import { RestoresService } from '../restores/restores.service.js';
 import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmEntity } from '../persistence/entities/vm.entities.js';
 import { DeletionsService } from '../deletions/deletions.service.js';
@@ -237,5 +239,33 @@ describe('work on a host that died', () => {
     await dead.start();
     dead.resume(operation.id);
     expect(await manager.finished(operation.id)).toMatchObject({ state: 'Succeeded' });
+  });
+
+  it('is over when the host is given up as lost: its VM is gone, and is restored on another host', async () => {
+    const backup = await backUp(manager, vm);
+    const { operation } = await held();
+    const hostId = (await vmRow()).hostId ?? '';
+    const hosts = manager.get(HostsService);
+    await expect(hosts.delete(manager.admin, hostId, { lost: true })).rejects.toMatchObject({ code: 'WRONG_STATE' });
+    await dead.stop();
+    await manager.hostState(hostId, 'Down');
+    await expect(hosts.delete(manager.admin, hostId, { lost: false })).rejects.toMatchObject({
+      code: 'IN_USE',
+      message: expect.stringContaining('holdfast host delete --lost'),
+    });
+    await hosts.delete(manager.admin, hostId, { lost: true });
+    expect(await manager.finished(operation.id)).toMatchObject({ state: 'Failed', error: { code: 'INTERRUPTED' } });
+    expect(await vmRow()).toMatchObject({ powerState: 'Gone', hostId: null, activeOperationId: null });
+    expect((await manager.get(BackupsService).get(manager.admin, backup.id)).state).toBe('BackedUp');
+
+    const restores = manager.get(RestoresService);
+    const wish = { acceptDamaged: false, dropSnapshots: false };
+    await expect(restores.restore(manager.admin, backup.id, wish)).rejects.toMatchObject({ code: 'HOST_UNAVAILABLE' });
+    const [left] = (await hosts.list(manager.admin, { limit: 10 })).items;
+    const restore = await restores.restore(manager.admin, backup.id, { ...wish, hostId: left?.id });
+    expect(await manager.finished(restore.id)).toMatchObject({ state: 'Succeeded' });
+    await waitFor('the VM', async () => ((await vmRow()).hostId === left?.id ? true : undefined));
+    expect((await vmRow()).powerState).toBe('Stopped');
+    await waitFor('rest', async () => ((await vmRow()).protectionState === 'Ok' ? true : undefined));
   });
 });

@@ -11,7 +11,7 @@ import {
   volumeIdSchema,
 } from '../ids/ids.js';
 import { bytesSchema } from '../units/bytes.js';
-import { descriptionSchema, errorDataSchema, nameSchema, pageQuerySchema, timeSchema } from './common.js';
+import { descriptionSchema, errorDataSchema, flagSchema, nameSchema, pageQuerySchema, timeSchema } from './common.js';
 import { operationSchema } from './operations.js';
 
 export const backupStateSchema = z.enum(['Queued', 'BackingUp', 'BackedUp', 'Failed', 'Removed', 'Expunged', 'DeleteFailed']);
@@ -95,8 +95,7 @@ export const updateBackupSchema = z.object({
 });
 export type UpdateBackup = z.infer<typeof updateBackupSchema>;
 
-/** How one or many are deleted. In a query "true" and "false" are meant by their words. */
-const flagSchema = z.union([z.boolean(), z.stringbool({ truthy: ['true'], falsy: ['false'] })]).default(false);
+/** How one or many are deleted. */
 export const deleteBackupSchema = z.object({
   forced: flagSchema.describe('What depends on it goes with it; otherwise it is only taken from sight while others need it'),
   dryRun: flagSchema.describe('Only the plan'),

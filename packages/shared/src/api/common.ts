@@ -29,6 +29,9 @@ export const descriptionSchema = textSchema(1024);
 /** Paths, options and the like. */
 export const longTextSchema = textSchema(4096);
 
+/** A switch, off by default. In a query "true" and "false" are meant by their words. */
+export const flagSchema = z.union([z.boolean(), z.stringbool({ truthy: ['true'], falsy: ['false'] })]).default(false);
+
 /** Query of every list: pages by key. `after` is the `next` of the page before. */
 export const pageQuerySchema = z.object({
   limit: z.coerce.number().int().min(1).max(1000).default(100),

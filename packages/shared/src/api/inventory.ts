@@ -10,7 +10,7 @@ import {
   zoneIdSchema,
 } from '../ids/ids.js';
 import { bytesSchema } from '../units/bytes.js';
-import { errorDataSchema, longTextSchema, nameSchema, pageQuerySchema, textSchema, timeSchema } from './common.js';
+import { errorDataSchema, flagSchema, longTextSchema, nameSchema, pageQuerySchema, textSchema, timeSchema } from './common.js';
 
 export const zoneSchema = z.object({ id: zoneIdSchema, name: z.string(), createdAt: timeSchema });
 export type Zone = z.infer<typeof zoneSchema>;
@@ -41,6 +41,12 @@ export const updateHostSchema = z.object({
   address: textSchema(255).optional(),
 });
 export type UpdateHost = z.infer<typeof updateHostSchema>;
+export const deleteHostSchema = z.object({
+  lost: flagSchema.describe(
+    'The machine is off for good and nothing on it will ever run again: its VMs count as gone, so that they can be restored elsewhere',
+  ),
+});
+export type DeleteHost = z.infer<typeof deleteHostSchema>;
 export const listHostsSchema = pageQuerySchema.extend({ zoneId: zoneIdSchema.optional() });
 export type ListHosts = z.infer<typeof listHostsSchema>;
 

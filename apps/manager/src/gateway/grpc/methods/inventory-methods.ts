@@ -2,6 +2,7 @@
 import {
   createJoinTokenSchema,
   createZoneSchema,
+  deleteHostSchema,
   listHostsSchema,
   listVmsSchema,
   updateHostSchema,
@@ -80,7 +81,8 @@ export function hostMethods({
     deleteHost: {
       permission: 'host.change',
       answer: async (caller, request) => {
-        await hosts.delete(caller, idOf('host_id', request.hostId));
+        const input = parseInput(deleteHostSchema, { lost: request.lost });
+        await hosts.delete(caller, idOf('host_id', request.hostId), input);
         return {};
       },
     },

@@ -4,6 +4,7 @@ import { ApiTags } from '@nestjs/swagger';
 import { pageSchema, type Page } from '@holdfast/shared/api/common.js';
 import {
   createJoinTokenSchema,
+  deleteHostSchema,
   hostSchema,
   joinedHostSchema,
   joinHostSchema,
@@ -11,6 +12,7 @@ import {
   listHostsSchema,
   updateHostSchema,
   type CreateJoinToken,
+  type DeleteHost,
   type Host,
   type JoinedHost,
   type JoinHost,
@@ -61,9 +63,13 @@ export class HostsController {
 
   @Delete(':id')
   @RequiresPermission('host.change')
-  @AnswersNothing('Forget a host that is not used any more')
-  delete(@CurrentCaller() caller: Caller, @Param('id', { schema: hostIdSchema }) id: string): Promise<void> {
-    return this.hosts.delete(caller, id);
+  @AnswersNothing('Forget a host that is not used any more, or that is lost with its VMs')
+  delete(
+    @CurrentCaller() caller: Caller,
+    @Param('id', { schema: hostIdSchema }) id: string,
+    @Query({ schema: strict(deleteHostSchema) }) input: DeleteHost,
+  ): Promise<void> {
+    return this.hosts.delete(caller, id, input);
   }
 
   @Post('join-tokens')

@@ -146,6 +146,11 @@ export interface UpdateHostResponse {
 
 export interface DeleteHostRequest {
   hostId: string;
+  /**
+   * The machine is off for good and nothing on it will ever run again: its VMs count as gone, so that they can be restored
+   * elsewhere. WRONG_STATE while the host answers.
+   */
+  lost: boolean;
 }
 
 export interface DeleteHostResponse {
@@ -1973,13 +1978,16 @@ export const UpdateHostResponse: MessageFns<UpdateHostResponse> = {
 };
 
 function createBaseDeleteHostRequest(): DeleteHostRequest {
-  return { hostId: "" };
+  return { hostId: "", lost: false };
 }
 
 export const DeleteHostRequest: MessageFns<DeleteHostRequest> = {
   encode(message: DeleteHostRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.hostId !== "") {
       writer.uint32(10).string(message.hostId);
+    }
+    if (message.lost !== false) {
+      writer.uint32(16).bool(message.lost);
     }
     return writer;
   },
@@ -2005,6 +2013,14 @@ export const DeleteHostRequest: MessageFns<DeleteHostRequest> = {
             message.hostId = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.lost = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2024,6 +2040,7 @@ export const DeleteHostRequest: MessageFns<DeleteHostRequest> = {
         : isSet(object.host_id)
         ? globalThis.String(object.host_id)
         : "",
+      lost: isSet(object.lost) ? globalThis.Boolean(object.lost) : false,
     };
   },
 
@@ -2031,6 +2048,9 @@ export const DeleteHostRequest: MessageFns<DeleteHostRequest> = {
     const obj: any = {};
     if (message.hostId !== "") {
       obj.hostId = message.hostId;
+    }
+    if (message.lost !== false) {
+      obj.lost = message.lost;
     }
     return obj;
   },
@@ -2041,6 +2061,7 @@ export const DeleteHostRequest: MessageFns<DeleteHostRequest> = {
   fromPartial<I extends Exact<DeepPartial<DeleteHostRequest>, I>>(object: I): DeleteHostRequest {
     const message = createBaseDeleteHostRequest();
     message.hostId = object.hostId ?? "";
+    message.lost = object.lost ?? false;
     return message;
   },
 };
