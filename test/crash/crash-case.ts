@@ -2,7 +2,7 @@
  * One crash case: operation × step × before or after × fault. Owns the way through it: prepare, stop at the breakpoint,
  * strike, release, heal, wait until everything is at rest, check every invariant on content.
  */
-import type { CrashBench } from './crash-bench.js';
+import type { CrashBench, End } from './crash-bench.js';
 import type { Fault } from './faults.js';
 import type { CrashOperation } from './operations.js';
 
@@ -19,6 +19,9 @@ export interface CrashCase extends StepName {
 
 /** A step may exist only in some members of a chain (the last one merges its own delta), so a case tries a whole chain. */
 const ROUNDS = 3;
+
+/** How the steps of a way back are named. */
+const UNDO = 'undo-';
 
 /** `TakeBackup copy.vda before agent`: also what a filter matches. */
 export function caseName(testCase: CrashCase): string {
@@ -47,7 +50,7 @@ export async function runCrashCase(bench: CrashBench, testCase: CrashCase): Prom
     await operation.conclude(bench, operationId, end.succeeded);
     // Runs on the way to the member of the chain that has the step are looked at together with the one that is struck.
     if (reached) await bench.checkInvariants();
-    if (!reached && !end.succeeded) throw new Error(`an undisturbed run failed: ${end.words}`);
+    if (!reached) demandOrdinaryEnd(operation, end);
     if (reached) return [end.words, ...bench.notes].join('; ');
   }
 }
@@ -59,13 +62,18 @@ export async function discoverSteps(bench: CrashBench, operation: CrashOperation
     await operation.prepare(bench);
     const operationId = await operation.start(bench);
     const end = await bench.waitForRest(operationId);
-    if (!end.succeeded) throw new Error(`an undisturbed ${operation.name} failed: ${end.words}`);
-    await operation.conclude(bench, operationId, true);
+    demandOrdinaryEnd(operation, end);
+    await operation.conclude(bench, operationId, end.succeeded);
     await bench.checkInvariants();
     for (const { name, subject } of end.steps) {
+      if (operation.wayBack === true && !name.startsWith(UNDO)) continue;
       const symbolic = bench.symbolic(subject);
       steps.set(`${name}.${symbolic}`, { step: name, subject: symbolic });
     }
   }
   return [...steps.values()];
+}
+
+function demandOrdinaryEnd({ name, wayBack = false }: CrashOperation, end: End): void {
+  if (end.succeeded === wayBack) throw new Error(`an undisturbed ${name} ended ${end.words}`);
 }

@@ -17,8 +17,10 @@ const DEATHS = ['agent', 'libvirtd', 'power-loss'];
 
 const PARTS: readonly Part[] = [
   { operation: 'TakeBackup', everyNth: 42 },
+  { operation: 'TakeBackup-cancelled', everyNth: 20, faults: DEATHS },
   { operation: 'TakeBackup-stopped', everyNth: 38 },
   { operation: 'RestoreBackup', everyNth: 48 },
+  { operation: 'RestoreBackup-cancelled', everyNth: 20, faults: ['agent', 'power-loss'] },
   { operation: 'ReleaseFiles', everyNth: 4, faults: DEATHS },
   { operation: 'FinishBackupChain', everyNth: 20, faults: DEATHS },
   { operation: 'CompactChain', everyNth: 20, faults: ['agent', 'storage-full', 'storage-gone'] },

@@ -17,16 +17,39 @@ export interface CrashOperation {
   start(bench: CrashBench): Promise<string>;
   /** Takes note of what the finished operation has meant for the content model. */
   conclude(bench: CrashBench, operationId: string, succeeded: boolean): Promise<void>;
+  /** It is cancelled, so that only its way back is struck; undisturbed it must not succeed. */
+  readonly wayBack?: boolean;
+}
+
+const TAKE_BACKUP: CrashOperation = {
+  name: 'TakeBackup',
+  kind: 'TakeBackup',
+  prepare: (bench) => bench.runningWithNewContent(),
+  start: (bench) => bench.startBackup({ quiesce: 'require' }),
+  conclude: async (bench, id, succeeded) => void (await bench.concludeBackup(id, succeeded)),
+};
+
+const RESTORE_BACKUP: CrashOperation = {
+  name: 'RestoreBackup',
+  kind: 'RestoreBackup',
+  prepare: (bench) => bench.stoppedWithBackupAndNewContent(),
+  start: (bench) => bench.startRestore(),
+  conclude: (bench, id, succeeded) => bench.concludeRestore(id, succeeded),
+};
+
+/** The same operation, cancelled while it stands before a step. */
+function cancelledBefore(step: string, operation: CrashOperation): CrashOperation {
+  return {
+    ...operation,
+    name: `${operation.name}-cancelled`,
+    start: (bench) => bench.strikes.cancelBefore({ step, subject: '' }, () => operation.start(bench)),
+    wayBack: true,
+  };
 }
 
 export const OPERATIONS: readonly CrashOperation[] = [
-  {
-    name: 'TakeBackup',
-    kind: 'TakeBackup',
-    prepare: (bench) => bench.runningWithNewContent(),
-    start: (bench) => bench.startBackup({ quiesce: 'require' }),
-    conclude: async (bench, id, succeeded) => void (await bench.concludeBackup(id, succeeded)),
-  },
+  TAKE_BACKUP,
+  cancelledBefore('publish-files', TAKE_BACKUP),
   {
     name: 'TakeBackup-stopped',
     kind: 'TakeBackup',
@@ -34,13 +57,8 @@ export const OPERATIONS: readonly CrashOperation[] = [
     start: (bench) => bench.startBackup({ quiesce: 'no' }),
     conclude: async (bench, id, succeeded) => void (await bench.concludeBackup(id, succeeded)),
   },
-  {
-    name: 'RestoreBackup',
-    kind: 'RestoreBackup',
-    prepare: (bench) => bench.stoppedWithBackupAndNewContent(),
-    start: (bench) => bench.startRestore(),
-    conclude: (bench, id, succeeded) => bench.concludeRestore(id, succeeded),
-  },
+  RESTORE_BACKUP,
+  cancelledBefore('switch', RESTORE_BACKUP),
   {
     name: 'ReleaseFiles',
     kind: 'ReleaseFiles',

@@ -1,12 +1,15 @@
 /** How a case stops an operation of a bench and hurts what it works with. Owns breakpoints and blows, no order and no check. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import type { Breakpoint } from '../system/breakpoints.js';
 import { hasEnded } from '../system/operations.js';
 import { waitUntil } from '../testbed/wait-until.js';
 import type { CrashBench } from './crash-bench.js';
 import type { StepName } from './crash-case.js';
+
+const CANCEL_MS = 500;
 
 export class Strikes {
   constructor(private readonly bench: CrashBench) {}
@@ -42,6 +45,16 @@ export class Strikes {
     if (!(await this.waitForBreakpointOrEnd(breakpoint, operationId)))
       throw new Error(`the operation ended without coming to ${at.step} (${at.phase})`);
     return { operationId, goOn: () => this.clearBreakpoint(breakpoint) };
+  }
+
+  /** Begins an operation and has it cancelled while it stands before a step; from there it goes its way back. */
+  async cancelBefore(step: StepName, begin: () => Promise<string>): Promise<string> {
+    const { operationId, goOn } = await this.standAt({ ...step, phase: 'before' }, begin);
+    await this.bench.stack.api.post(`/operations/${operationId}/actions/cancel`);
+    // The agent hears of it from the manager.
+    await sleep(CANCEL_MS);
+    await goOn();
+    return operationId;
   }
 
   async clearBreakpoint(breakpoint: Breakpoint): Promise<void> {

@@ -21,10 +21,9 @@ const hasSnapshots = ({ snapshots }: WalkState): boolean => snapshots > 0;
 const oneOf = (count: number, chance: number): number => Math.floor(chance * count);
 
 export const WALK_OPERATIONS: readonly WalkOperation[] = [
-  ...OPERATIONS.filter(({ name }) => ![...OWN_BACKUPS, ...OWN_SNAPSHOTS].includes(name)).map((operation) => ({
-    ...operation,
-    weight: WEIGHTS[operation.name] ?? 1,
-  })),
+  ...OPERATIONS.filter(({ name, wayBack }) => wayBack !== true && ![...OWN_BACKUPS, ...OWN_SNAPSHOTS].includes(name)).map(
+    (operation) => ({ ...operation, weight: WEIGHTS[operation.name] ?? 1 }),
+  ),
   {
     name: 'TakeBackup-isolated',
     weight: 1,
