@@ -12,15 +12,17 @@ export interface SettleVolume {
   readonly templatePath: string | null;
 }
 
-export interface SettleDelta {
+interface SettleLayer {
   readonly volumeId: string;
-  readonly backupId: string;
   readonly path: string;
+  readonly state: 'Intended' | 'Present' | 'Leftover';
 }
 
-export interface SettleOverlay {
-  readonly volumeId: string;
-  readonly path: string;
+export interface SettleDelta extends SettleLayer {
+  readonly backupId: string;
+}
+
+export interface SettleOverlay extends SettleLayer {
   /** A revert of ours took it out of the chain. */
   readonly branch: boolean;
 }
@@ -31,9 +33,10 @@ export interface SettleRows {
 }
 
 /**
- * The wish for one volume. Named are the layers of ours that are in the chain now, but those that `keeps`, and those that a
- * revert of ours put into a branch. A layer that left the chain by anybody else's hand is not judged: it may hold the very
- * data that somebody is about to miss.
+ * The wish for one volume. Named are the layers of ours that are in the chain now, but those that `keeps`, those that a
+ * revert of ours put into a branch, and those that we merged and could not delete while a snapshot was still of them (without
+ * one they are left over, and need no plan). A layer that left the chain by anybody else's hand is not judged: it may hold the
+ * very data that somebody is about to miss.
  */
 export function settleVolume(
   volume: SettleVolume,
@@ -45,10 +48,17 @@ export function settleVolume(
   const deltas = rows.deltas.filter((delta) => delta.volumeId === volume.id && !keeps(delta)).map((delta) => delta.path);
   const overlays = rows.overlays.filter((overlay) => overlay.volumeId === volume.id);
   const own = new Set([...deltas, ...overlays.map((overlay) => overlay.path)]);
-  const beside = overlays.filter((overlay) => overlay.branch && !chain.includes(overlay.path)).map((overlay) => overlay.path);
+  const pinned = new Set(pins.map((pin) => pin.path));
+  const left = rows.deltas.filter((delta) => own.has(delta.path) && isLeft(delta));
+  const beside = [...left, ...overlays.filter((overlay) => overlay.branch || isLeft(overlay))].filter(
+    ({ path }) => !chain.includes(path),
+  );
+  function isLeft({ path, state }: SettleLayer): boolean {
+    return state === 'Leftover' && pinned.has(path);
+  }
   return {
     target: volume.target,
-    deltaPaths: [...chain.filter((path) => own.has(path)), ...beside],
+    deltaPaths: [...chain.filter((path) => own.has(path)), ...beside.map(({ path }) => path)],
     pins: [...pins],
     templatePath: volume.templatePath ?? '',
   };

@@ -19,10 +19,10 @@ describe('settleVolume', () => {
         const rows = {
           deltas: all
             .filter(({ owner }) => owner === 'delta' || owner === 'head')
-            .map(({ volumeId, path, owner }) => ({ volumeId, path, backupId: owner })),
+            .map(({ volumeId, path, owner }) => ({ volumeId, path, backupId: owner, state: 'Present' as const })),
           overlays: all
             .filter(({ owner }) => owner === 'overlay' || owner === 'branch')
-            .map(({ volumeId, path, owner }) => ({ volumeId, path, branch: owner === 'branch' })),
+            .map(({ volumeId, path, owner }) => ({ volumeId, path, branch: owner === 'branch', state: 'Present' as const })),
         };
         const volume = { id: 'V', target: 'vda', layers: chain, templatePath: null };
         const wish = settleVolume(volume, rows, [], (delta) => delta.backupId === 'head');

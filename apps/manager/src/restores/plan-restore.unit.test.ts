@@ -47,8 +47,8 @@ describe('planRestore', () => {
       facts({
         volumes: [volume('A', 'vda'), volume('N', 'vdb')],
         deltas: [
-          { volumeId: 'N', backupId: 'b', path: '/p/N.d1' },
-          { volumeId: 'A', backupId: 'b', path: '/p/A.d1' },
+          { volumeId: 'N', backupId: 'b', path: '/p/N.d1', state: 'Present' },
+          { volumeId: 'A', backupId: 'b', path: '/p/A.d1', state: 'Present' },
         ],
       }),
     );
@@ -60,7 +60,7 @@ describe('planRestore', () => {
       facts({
         vmIsGone: true,
         volumes: [volume('A', 'vda'), volume('N', 'vdb')],
-        deltas: [{ volumeId: 'N', backupId: 'b', path: '/p/N.d1' }],
+        deltas: [{ volumeId: 'N', backupId: 'b', path: '/p/N.d1', state: 'Present' }],
       }),
     );
     expect(plan.volumes[0]).toMatchObject({ target: 'vda', currentPath: '' });

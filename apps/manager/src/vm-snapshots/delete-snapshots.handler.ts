@@ -59,7 +59,10 @@ export class DeleteSnapshotsHandler implements OperationHandler {
     const adopted = libvirtOverlays(vm, volumes, libvirtNames);
     const deltas = await manager.findBy(VolumeDeltaEntity, { vmId: vm.id });
     const pins = await readPins(manager, vm.id, new Set(snapshotId === null ? [] : [snapshotId]));
-    const rows = { deltas, overlays: [...overlays, ...adopted.map((overlay) => ({ ...overlay, branch: false }))] };
+    const rows = {
+      deltas,
+      overlays: [...overlays, ...adopted.map((overlay) => ({ ...overlay, branch: false, state: 'Present' as const }))],
+    };
     const isHeads = (delta: { backupId: string }): boolean => delta.backupId === vm.headBackupId;
     return {
       kind: 'send',

@@ -18,8 +18,8 @@ const facts = (change: Partial<RevertFacts> = {}): RevertFacts => ({
   snapshotName: 's',
   held: [{ volumeId: 'A', target: 'vda', path: '/p/A.qcow2' }],
   volumes: [volume('A', 'vda', '/p/x', '/p/d1', '/p/A.qcow2')],
-  deltas: [{ volumeId: 'A', backupId: 'head', path: '/p/d1' }],
-  overlays: [{ volumeId: 'A', path: '/p/x', branch: false }],
+  deltas: [{ volumeId: 'A', backupId: 'head', path: '/p/d1', state: 'Present' }],
+  overlays: [{ volumeId: 'A', path: '/p/x', branch: false, state: 'Present' }],
   pins: new Map([['A', [{ snapshotId: 's', path: '/p/A.qcow2' }]]]),
   ...change,
 });

@@ -9,16 +9,6 @@ export interface CleanupVolume extends SettleVolume {
   readonly readable: boolean;
 }
 
-type LayerState = 'Intended' | 'Present' | 'Leftover';
-
-export interface CleanupDelta extends SettleDelta {
-  readonly state: LayerState;
-}
-
-export interface CleanupOverlay extends SettleOverlay {
-  readonly state: LayerState;
-}
-
 export interface UnpublishedBackup {
   readonly id: string;
   readonly storageId: string;
@@ -28,8 +18,8 @@ export interface CleanupFacts {
   readonly purpose: 'repair' | 'end-chain';
   readonly headBackupId: string | null;
   readonly volumes: readonly CleanupVolume[];
-  readonly deltas: readonly CleanupDelta[];
-  readonly overlays: readonly CleanupOverlay[];
+  readonly deltas: readonly SettleDelta[];
+  readonly overlays: readonly SettleOverlay[];
   readonly pins: Pins;
   readonly unpublished: readonly UnpublishedBackup[];
 }

@@ -73,6 +73,13 @@ describe('planCleanup', () => {
     expect(planCleanup(facts({ deltas, overlays, pins: inSnapshot })).unusedDeltaPaths).toEqual(['/gone']);
   });
 
+  it('a layer that was merged and could not be deleted goes, also when a snapshot is still of it', () => {
+    const deltas = [{ volumeId: 'V', backupId: 'b3', path: '/o', state: 'Leftover' as const }];
+    expect(planCleanup(facts({ deltas, pins: inSnapshot })).volumes).toMatchObject([{ deltaPaths: ['/o'] }]);
+    const overlays = [overlay('/o', { state: 'Leftover' })];
+    expect(planCleanup(facts({ deltas: [], overlays, pins: inSnapshot })).volumes).toMatchObject([{ deltaPaths: ['/o'] }]);
+  });
+
   it.each([
     ['detached', { attached: false, readable: true }],
     ['unreadable', { attached: true, readable: false }],
