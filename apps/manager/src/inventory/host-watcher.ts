@@ -137,10 +137,9 @@ export class HostWatcher {
 
   private async setState(host: HostEntity, state: HostState, reason: string | null): Promise<void> {
     if (host.state === state && host.stateReason === reason) return;
-    await this.dataSource.manager.update(HostEntity, { id: host.id }, { state, stateReason: reason });
+    await this.recorder.recordHostState(host.id, state, reason);
     if (host.state === state) return;
     this.logger.info('host changed its state', { hostId: host.id, host: host.name, state, reason: reason ?? '' });
-    if (state !== 'Up') await this.recorder.recordUnknown(host.id);
   }
 }
 

@@ -132,6 +132,21 @@ describe('a host', () => {
     });
   });
 
+  it('that does not answer is never down while its VMs still count as running, whoever looks or dies in between', async () => {
+    await rows().query(`
+      CREATE FUNCTION vms_are_unknown() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        IF NEW.state = 'Down' AND EXISTS (SELECT 1 FROM vm WHERE host_id = NEW.id AND power_state = 'Running')
+        THEN RAISE EXCEPTION 'a VM counts as running on a host that is down'; END IF;
+        RETURN NEW;
+      END $$`);
+    await rows().query('CREATE TRIGGER never BEFORE UPDATE ON host FOR EACH ROW EXECUTE FUNCTION vms_are_unknown()');
+    await vmIs({ hostId: id, powerState: 'Running' });
+    await agent.stop();
+    await manager.hostState(id, 'Down');
+    expect(await rows().findOneByOrFail(VmEntity, { id: vm })).toMatchObject({ powerState: 'Unknown' });
+  });
+
   describe('whose agent speaks another protocol', () => {
     it('is Incompatible and gets no work: backups are refused with both versions and the way out, until it fits again', async () => {
       agent.protocolVersion = 2;

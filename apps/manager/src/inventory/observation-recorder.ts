@@ -7,7 +7,7 @@ import { DataSource, In, Not, type EntityManager, type FindOptionsWhere } from '
 import type { QueryDeepPartialEntity } from 'typeorm/query-builder/QueryPartialEntity.js';
 import type { SeenDisk, SeenDomain } from '../agents/agent-types.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
-import type { HostEntity } from '../persistence/entities/inventory.entities.js';
+import { HostEntity, type HostState } from '../persistence/entities/inventory.entities.js';
 import { VmSnapshotVolumeEntity, VolumeOverlayEntity } from '../persistence/entities/vm-snapshot.entities.js';
 import {
   SupersededFileEntity,
@@ -81,25 +81,23 @@ export class ObservationRecorder {
    */
   async recordGone(host: WatchedHost, uuids: readonly string[]): Promise<string[]> {
     if (uuids.length === 0) return [];
-    return this.changeMany(
-      { id: In([...uuids]), hostId: host.id, powerState: Not('Gone') },
-      { powerState: 'Gone', guestAgent: false, problems: [] },
+    return this.dataSource.transaction((manager) =>
+      changeMany(
+        manager,
+        { id: In([...uuids]), hostId: host.id, powerState: Not('Gone') },
+        { powerState: 'Gone', guestAgent: false, problems: [] },
+      ),
     );
   }
 
-  /** Nobody knows how the VMs of a host that does not answer are. */
-  async recordUnknown(hostId: string): Promise<void> {
-    await this.changeMany({ hostId, powerState: Not('Gone') }, { powerState: 'Unknown' });
-  }
-
-  /** Locks in the order of ids, as everybody who locks more than one VM: no two wait for each other. Returns the ids. */
-  private changeMany(where: FindOptionsWhere<VmEntity>, values: QueryDeepPartialEntity<VmEntity>): Promise<string[]> {
-    return this.dataSource.transaction(async (manager) => {
-      const lock = { mode: 'pessimistic_write' as const };
-      const rows = await manager.find(VmEntity, { select: { id: true }, where, order: { id: 'ASC' }, lock });
-      const ids = rows.map(({ id }) => id);
-      if (ids.length > 0) await manager.update(VmEntity, { id: In(ids) }, values);
-      return ids;
+  /**
+   * How a host is from now on. Nobody knows how the VMs of one that does not answer are: that is written with it, so that none
+   * is shown as running on a host that is down, whoever dies in between.
+   */
+  async recordHostState(hostId: string, state: HostState, reason: string | null): Promise<void> {
+    await this.dataSource.transaction(async (manager) => {
+      if (state !== 'Up') await changeMany(manager, { hostId, powerState: Not('Gone') }, { powerState: 'Unknown' });
+      await manager.update(HostEntity, { id: hostId }, { state, stateReason: reason });
     });
   }
 
@@ -225,6 +223,19 @@ export class ObservationRecorder {
       refusal: disk.refusal as object | null,
     } as object);
   }
+}
+
+/** Locks in the order of ids, as everybody who locks more than one VM: no two wait for each other. Returns the ids. */
+async function changeMany(
+  manager: EntityManager,
+  where: FindOptionsWhere<VmEntity>,
+  values: QueryDeepPartialEntity<VmEntity>,
+): Promise<string[]> {
+  const lock = { mode: 'pessimistic_write' as const };
+  const rows = await manager.find(VmEntity, { select: { id: true }, where, order: { id: 'ASC' }, lock });
+  const ids = rows.map(({ id }) => id);
+  if (ids.length > 0) await manager.update(VmEntity, { id: In(ids) }, values);
+  return ids;
 }
 
 /** The active layer at first sight is the volume's own base; what is below it is a template. */
