@@ -17,6 +17,8 @@ const keys = new Map([
   ['vdb', randomUUID()],
 ]);
 let copies = 0;
+/** What happens right before a step. */
+let before: { step: string; act: () => Promise<void> } | undefined;
 
 beforeAll(async () => {
   host = await TestHost.create({ name: 'agent-commands' });
@@ -28,7 +30,13 @@ beforeAll(async () => {
     ],
   });
   await vm.start();
-  rig = await CommandRig.create(host, vm);
+  rig = await CommandRig.create(host, vm, {
+    breakpoints: {
+      async reached(step, _subject, phase) {
+        if (phase === 'before' && step === before?.step) await before.act();
+      },
+    },
+  });
 });
 
 afterAll(async () => {
@@ -123,6 +131,30 @@ describe('the commands of the agent on a real VM', () => {
     const after = [await vm.chain('vda'), await vm.chain('vdb')].map((chain) => chain.map((layer) => layer.filename));
     expect(after).toEqual(before);
     expect(await vm.domstate()).toBe('running');
+  });
+
+  it('lets the guest go on before it looks at the new layers, and another layer over them is no drift', async () => {
+    const foreign = join(vm.dir, 'over-ours.qcow2');
+    const specs = ['--diskspec', `vda,file=${foreign}`, '--diskspec', 'vdb,snapshot=no'];
+    let status = '';
+    before = {
+      step: 'look',
+      act: async () => {
+        status = await vm.fsfreezeStatus();
+        await host.virsh('snapshot-create-as', vm.uuid, '--disk-only', '--atomic', '--no-metadata', ...specs);
+      },
+    };
+    try {
+      const request = await rig.backupRequest(keys, second, { isolated: true, quiesce: 'require' });
+      expect((await rig.run<TakeBackupResult>('TakeBackup', request)).quiesced).toBe(true);
+    } finally {
+      before = undefined;
+    }
+    expect(status).toBe('thawed');
+    const [top, below] = (await vm.chain('vda')).map((layer) => layer.filename);
+    expect(top).toBe(foreign);
+    const job = ['--top', foreign, '--base', below ?? '', '--active', '--pivot', '--wait'];
+    await host.virsh('blockcommit', vm.uuid, 'vda', ...job);
   });
 
   it('freezes the guest, and closes a chain without any delta left', async () => {

@@ -3,7 +3,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { VirshHypervisor } from '../../apps/agent/src/hypervisor/virsh-hypervisor.js';
+import { VirshHypervisor, type VirshHypervisorOptions } from '../../apps/agent/src/hypervisor/virsh-hypervisor.js';
 import { QemuImgTool } from '../../apps/agent/src/images/qemu-img-tool.js';
 import type { Log } from '../../apps/agent/src/logging/log.js';
 import { ExecaToolRunner } from '../../apps/agent/src/process/execa-tool-runner.js';
@@ -36,6 +36,7 @@ export function hypervisorOf(
   host: TestHost,
   tools: ToolRunner = new CountingRunner(),
   allowedRoots: readonly string[] = [host.dir],
+  more: Pick<VirshHypervisorOptions, 'sessions'> = {},
 ): VirshHypervisor {
   const init = readFileSync(join(host.dir, 'init.pid'), 'utf8').trim();
   return new VirshHypervisor({
@@ -46,5 +47,6 @@ export function hypervisorOf(
     procDir: `/proc/${init}/root/proc`,
     allowedRoots: () => allowedRoots,
     log: silentLog,
+    ...more,
   });
 }

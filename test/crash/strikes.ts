@@ -61,13 +61,15 @@ export class Strikes {
     await this.bench.stack.first.agent.breakpoints.release(breakpoint);
   }
 
-  /** Kills the next process of that program on the host, for as long as the operation may still start one. */
+  /** Kills the next process of that program that works on the host, for as long as the operation may still start one. */
   async killNext(tool: string): Promise<boolean> {
     try {
       return await waitUntil(
         `a ${tool} runs`,
         async () => {
-          const found = (await this.bench.host.processes()).find((one) => one.argv[0]?.split('/').at(-1) === tool);
+          const found = (await this.bench.host.processes()).find(
+            ({ argv }) => argv[0]?.split('/').at(-1) === tool && !staysForEver(argv),
+          );
           if (found === undefined) return undefined;
           await this.bench.host.killProcess(found.pid).catch(() => undefined);
           return true;
@@ -101,4 +103,9 @@ export class Strikes {
     };
     return request;
   }
+}
+
+/** A virsh that waits for events or questions: its death ends no call of an operation. */
+function staysForEver([program, ...words]: readonly string[]): boolean {
+  return program?.split('/').at(-1) === 'virsh' && (words.includes('event') || words.at(-2) === '-c');
 }

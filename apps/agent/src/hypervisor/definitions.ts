@@ -15,11 +15,11 @@ export class Definitions {
 
   /** The persistent definition as it must be given to `define` again: with its secrets. NOT_FOUND. */
   persistent(uuid: string): Promise<string> {
-    return this.virsh.call(['dumpxml', '--inactive', '--security-info', '--domain', uuid], { uuid });
+    return this.virsh.read(['dumpxml', '--inactive', '--security-info', '--domain', uuid], { uuid });
   }
 
   live(uuid: string): Promise<string> {
-    return this.virsh.call(['dumpxml', '--domain', uuid], { uuid });
+    return this.virsh.read(['dumpxml', '--domain', uuid], { uuid });
   }
 
   async define(xml: string): Promise<void> {

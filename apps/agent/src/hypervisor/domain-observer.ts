@@ -113,7 +113,7 @@ export class DomainObserver {
         const open = openLayers(known.current, disk, qemu);
         const [top, ...below] = open;
         if (top === undefined) continue;
-        asked.push({ index, wish: { ...top, expected: below.map((layer) => layer.path) }, open });
+        asked.push({ index, wish: { ...top, expected: below.map((layer) => layer.path), held: true }, open });
       } catch (thrown) {
         answers[index] = refusable(thrown);
       }

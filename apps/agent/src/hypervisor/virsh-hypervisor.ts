@@ -20,6 +20,7 @@ import { QemuProcesses } from './qemu-processes.js';
 import { qmpThroughLibvirt } from './qmp.js';
 import { StepRepair } from './step-repair.js';
 import { releaseUnusedNodes } from './unused-nodes.js';
+import { VirshSessions } from './virsh-sessions.js';
 import { demandUuid, Virsh } from './virsh.js';
 
 export interface VirshHypervisorOptions {
@@ -34,6 +35,8 @@ export interface VirshHypervisorOptions {
   /** Folders in which disks of VMs live; a layer elsewhere is refused. */
   readonly allowedRoots: () => readonly string[];
   readonly log: Log;
+  /** Whom questions are put to before a process is started for them; kept virsh processes of its own when not given. */
+  readonly sessions?: Pick<VirshSessions, 'ask'>;
 }
 
 /** virsh gets this much longer than the guest agent, which libvirt gives up on by itself. */
@@ -58,7 +61,7 @@ export class VirshHypervisor implements Hypervisor {
 
   constructor(private readonly options: VirshHypervisorOptions) {
     const { tools, images, allowedRoots } = options;
-    this.virsh = new Virsh(tools, options.uri);
+    this.virsh = new Virsh(tools, options.uri, options.sessions ?? new VirshSessions(options));
     this.reader = new DomainReader(this.virsh);
     this.definitions = new Definitions(this.virsh);
     this.processes = new QemuProcesses(options.libDir, options.procDir);

@@ -4,6 +4,7 @@
  */
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { ToolResult, ToolRunner } from '../process/tool-runner.js';
+import type { VirshSessions } from './virsh-sessions.js';
 
 const DEADLINE_MS = 20_000;
 const PROBE_MS = 5_000;
@@ -18,9 +19,11 @@ export interface VirshCall {
 }
 
 export class Virsh {
+  /** `sessions`: whom questions are put to first; without them each is a process. */
   constructor(
     private readonly tools: ToolRunner,
     private readonly uri: string,
+    private readonly sessions?: Pick<VirshSessions, 'ask'>,
   ) {}
 
   /** One command; returns its standard output. HYPERVISOR_UNAVAILABLE, NOT_FOUND, TOOL_FAILED or TIMED_OUT. */
@@ -31,12 +34,21 @@ export class Virsh {
   }
 
   /**
-   * Several commands over one connection, in one process. Returns the output of each; that of a failed one is empty, so an
+   * As call, for a command that changes nothing, is made of fixed words and UUIDs alone, and says something when it succeeds.
+   */
+  async read(args: readonly string[], call: VirshCall = {}): Promise<string> {
+    const [answer = ''] = (await this.sessions?.ask([args.join(' ')], call.deadlineMs ?? DEADLINE_MS)) ?? [];
+    return answer === '' ? this.call(args, call) : `${answer}\n`;
+  }
+
+  /**
+   * Several questions over one connection, without a process for each. Returns the output of each; that of a failed one is empty, so an
    * empty answer proves nothing. The commands must be made of fixed words and UUIDs alone. Throws when libvirt cannot be reached.
    */
   async batch(commands: readonly string[], deadlineMs = DEADLINE_MS): Promise<string[]> {
     if (commands.length === 0) return [];
-    return (await this.batchWithProof([...commands, 'echo'], deadlineMs)).slice(0, -1);
+    const kept = await this.sessions?.ask(commands, deadlineMs);
+    return kept ?? (await this.inOneProcess([...commands, 'echo'], deadlineMs)).slice(0, -1);
   }
 
   /**
@@ -44,6 +56,12 @@ export class Virsh {
    * nothing. virsh goes on after a failed command, over a new connection if need be, and exits with the code of its last one.
    */
   async batchWithProof(commands: readonly string[], deadlineMs = DEADLINE_MS): Promise<string[]> {
+    const kept = await this.sessions?.ask(commands, deadlineMs);
+    // From a kept virsh no exit code comes: there, only what was said is proof.
+    return kept !== undefined && kept.at(-1) !== '' ? kept : this.inOneProcess(commands, deadlineMs);
+  }
+
+  private async inOneProcess(commands: readonly string[], deadlineMs: number): Promise<string[]> {
     const result = await this.run([commands.join(`; echo --str ${MARK}; `)], deadlineMs);
     const answers = result.stdout.split(MARK);
     if (result.exitCode !== 0 || answers.length !== commands.length) throw await this.explain(['batch'], result, undefined);
@@ -53,7 +71,8 @@ export class Virsh {
   /** True when libvirtd answers within a short time. */
   async answers(): Promise<boolean> {
     try {
-      return (await this.run(['uri'], PROBE_MS)).exitCode === 0;
+      const kept = await this.sessions?.ask([], PROBE_MS);
+      return kept !== undefined || (await this.run(['uri'], PROBE_MS)).exitCode === 0;
     } catch (thrown) {
       const { code } = HoldfastError.from(thrown);
       if (code === 'TIMED_OUT' || code === 'INTERRUPTED') return false;

@@ -25,6 +25,8 @@ export interface ChainWish {
   readonly format: ImageFormat;
   /** Layers that are expected under it. Only a hint, which saves processes: what counts is what the headers say. */
   readonly expected?: readonly string[];
+  /** A QEMU of this host has every layer open: headers that have not changed since they were read are not read again. */
+  readonly held?: boolean;
 }
 
 export interface LongCall {

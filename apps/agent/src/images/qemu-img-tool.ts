@@ -9,6 +9,7 @@ import type { Log } from '../logging/log.js';
 import type { ToolCall, ToolRunner } from '../process/tool-runner.js';
 import { demandAbsent, demandAbsolute, fileFacts, isInsideRoots, type FileFacts } from './file-facts.js';
 import { FileLook, seeFiles } from './file-look.js';
+import { HeldHeaders } from './held-headers.js';
 import { parseImageInfo, parseProgress } from './image-info.js';
 import { isLockedFor, type LockProbe } from './image-locks.js';
 import type { ChainWish, CopyWish, ImageInfo, ImageTool, LongCall } from './image-tool.js';
@@ -21,6 +22,7 @@ const MAX_LAYERS = 256;
 export class QemuImgTool implements ImageTool {
   private readonly tools: ToolRunner;
   private readonly log: Log;
+  private readonly heldHeaders = new HeldHeaders();
 
   constructor(ports: { tools: ToolRunner; log: Log }) {
     this.tools = ports.tools;
@@ -64,9 +66,11 @@ export class QemuImgTool implements ImageTool {
         throw new HoldfastError('CHAIN_UNEXPLAINED', `The backing chain of ${path} comes back to ${layer}.`, { path, layer });
       }
       seen.add(facts.identity);
-      const info: ImageInfo = await this.info(layer, next.format);
-      const { virtualSizeBytes, allocatedBytes } = info;
-      layers.push({ path: layer, format: next.format, inode: facts.inode, virtualSizeBytes, allocatedBytes });
+      const { format }: { format: ImageFormat } = next;
+      const read = (): Promise<ImageInfo> => this.info(layer, format);
+      const info = await (disk.held === true ? this.heldHeaders.of(layer, facts, format, read) : read());
+      const { inode, allocatedBytes } = facts;
+      layers.push({ path: layer, format, inode, virtualSizeBytes: info.virtualSizeBytes, allocatedBytes });
       next = nextLayer(path, info);
     }
     return layers;

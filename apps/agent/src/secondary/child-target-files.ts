@@ -227,10 +227,13 @@ export class ChildTargetFiles implements TargetFiles {
         );
       }
     }
-    // -m: what does not exist yet is resolved as far as it exists.
-    const resolved = (await this.must('realpath', ['-m', '-z', '--', ...paths])).split('\0').slice(0, -1);
     const roots = this.roots.all();
-    for (const [index, path] of paths.entries()) {
+    // A root itself may be a link, and leads where it leads.
+    const asked = paths.filter((path) => !roots.includes(path));
+    if (asked.length === 0) return;
+    // -m: what does not exist yet is resolved as far as it exists.
+    const resolved = (await this.must('realpath', ['-m', '-z', '--', ...asked])).split('\0').slice(0, -1);
+    for (const [index, path] of asked.entries()) {
       const real = resolved[index] ?? '';
       if (await isInsideRoots(this.tools, real, roots)) continue;
       throw new HoldfastError(

@@ -1,7 +1,7 @@
 /**
- * The moment of a backup or a VM snapshot: freeze (when wished) → one atomic snapshot → thaw, as separate calls. Owns the
- * freeze budget.
- * Order: duty "thaw" durable → freeze → snapshot → thaw until the guest says thawed → duty gone.
+ * The moment of a backup or a VM snapshot: freeze (when wished) → one atomic snapshot → thaw, as separate calls, then a look at
+ * what came of it: a guest does not wait for that. Owns the freeze budget.
+ * Order: duty "thaw" durable → freeze → snapshot → thaw until the guest says thawed → duty gone → look.
  */
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
@@ -26,16 +26,30 @@ export interface MomentWish {
   readonly disks: readonly { readonly target: string; readonly newPath: string }[];
 }
 
-/** What the journal keeps of the moment (a type, not an interface: it is also JSON). */
+/** What the journal keeps of the moment (a type, not an interface: it is also JSON): result of the step `snapshot`. */
 export type FreezeRecord = {
   readonly frozenAtUnixMs: number;
   readonly domainXml: string;
+};
+
+/** What the look after it has seen: result of the step `look`. */
+export type NewLayers = {
   /** Target → inode of the new overlay. The name is older than VM snapshots, and journals hold it. */
   readonly deltaInodes: { readonly [target: string]: string };
 };
 
-/** Freezes, snapshots and thaws. Returns what was recorded and how long the guest was frozen. */
+/** Freezes, snapshots, thaws and looks. Returns what was recorded and how long the guest was frozen. */
 export async function takeMoment(
+  ports: CommandPorts,
+  wish: MomentWish,
+  context: StepContext,
+): Promise<FreezeRecord & { quiesced: boolean; frozenMs: number }> {
+  const moment = await freezeSnapshotThaw(ports, wish, context);
+  await context.step('look', '', {}, () => look(ports, wish, context));
+  return moment;
+}
+
+async function freezeSnapshotThaw(
   ports: CommandPorts,
   wish: MomentWish,
   context: StepContext,
@@ -74,8 +88,8 @@ export async function takeMoment(
           { vmId: vmUuid },
         );
       }
-      const taken = await snapshot(ports, wish, context, repeated);
-      return { frozenAtUnixMs: intent.intendedAtUnixMs, domainXml: intent.domainXml, ...taken };
+      await snapshot(ports, wish, context, repeated);
+      return { frozenAtUnixMs: intent.intendedAtUnixMs, domainXml: intent.domainXml };
     });
     if (!frozen) return { ...record, quiesced: false, frozenMs: 0 };
     const thawed = await context.step('thaw', '', {}, async () => {
@@ -146,42 +160,44 @@ async function isFrozen(ports: CommandPorts, vmUuid: string): Promise<boolean> {
 
 type SnapshotSight = 'none' | 'all' | 'mixed';
 
-async function snapshot(
-  ports: CommandPorts,
-  wish: MomentWish,
-  context: StepContext,
-  repeated: boolean,
-): Promise<Pick<FreezeRecord, 'deltaInodes'>> {
-  const { vmUuid } = wish.header;
-  let domain = repeated ? await observeAgain(ports, wish, context) : undefined;
-  if (domain === undefined || sight(wish, domain) !== 'all') {
-    if (domain !== undefined) await removeLeftovers(ports, wish, context, domain);
-    try {
-      await ports.hypervisor.snapshotDisks(vmUuid, wish.disks);
-    } catch (thrown) {
-      // Unknown, not failed: what counts is which files QEMU writes to now.
-      domain = await observeAgain(ports, wish, context);
-      if (sight(wish, domain) !== 'all') throw HoldfastError.from(thrown);
-      context.warn('The snapshot call failed, and yet the snapshot is there.');
-    }
-    domain = await observeAgain(ports, wish, context);
+/** Ends well when libvirt says so, or QEMU writes to the new layers: whether all is as it must be, the look tells. */
+async function snapshot(ports: CommandPorts, wish: MomentWish, context: StepContext, repeated: boolean): Promise<void> {
+  if (repeated) {
+    const domain = await observeAgain(ports, wish, context);
+    if (sight(wish, domain) === 'all') return;
+    await removeLeftovers(ports, wish, context, domain);
   }
+  try {
+    await ports.hypervisor.snapshotDisks(wish.header.vmUuid, wish.disks);
+  } catch (thrown) {
+    // Unknown, not failed: what counts is which files QEMU writes to now.
+    if (sight(wish, await observeAgain(ports, wish, context)) !== 'all') throw HoldfastError.from(thrown);
+    context.warn('The snapshot call failed, and yet the snapshot is there.');
+  }
+}
+
+async function look(ports: CommandPorts, wish: MomentWish, context: StepContext): Promise<NewLayers> {
+  const domain = await observeAgain(ports, wish, context);
   if (sight(wish, domain) !== 'all') {
     throw new HoldfastError('CHAIN_UNEXPLAINED', `After the snapshot VM ${domain.name} does not use all the new layers.`, {
-      vmId: vmUuid,
+      vmId: domain.uuid,
     });
   }
   refuseDrift(wish, domain);
-  const deltaInodes = Object.fromEntries(
-    wish.disks.map((disk) => [disk.target, String(diskOf(domain, disk.target).layers[0]?.inode)]),
-  );
+  const inodeOf = (disk: MomentWish['disks'][number]) =>
+    diskOf(domain, disk.target).layers.find((layer) => layer.path === disk.newPath)?.inode;
+  const deltaInodes = Object.fromEntries(wish.disks.map((disk) => [disk.target, String(inodeOf(disk))]));
   return { deltaInodes };
 }
 
 /** libvirt does not write a disk whose persistent definition it could not match; the next start would use the old layer. */
 function refuseDrift(wish: MomentWish, domain: ObservedDomain): void {
   if (!domain.persistent) return;
-  const drifted = wish.disks.filter((disk) => diskOf(domain, disk.target).definedPath !== disk.newPath);
+  // Somebody may have put a layer of theirs on ours since.
+  const drifted = wish.disks.filter(({ target }) => {
+    const { definedPath, layers } = diskOf(domain, target);
+    return definedPath !== layers[0]?.path;
+  });
   if (drifted.length === 0) return;
   throw new HoldfastError(
     'DEFINITION_DRIFT',

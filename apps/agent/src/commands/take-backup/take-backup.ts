@@ -1,7 +1,7 @@
 /**
  * TakeBackup. Owns the order of its steps; each file beside this one owns one part.
  *
- *   preflight → storage → prepare → freeze → snapshot → thaw → copy/seal (volumes in parallel) → publish-files →
+ *   preflight → storage → prepare → freeze → snapshot → thaw → look → copy/seal (volumes in parallel) → publish-files →
  *   publish-manifest → [point of no return] → merge/discard per volume → finish
  *
  * Invariants: no delta is merged before the manifest is durable; before it, everything is taken back by merging the new
@@ -20,7 +20,7 @@ import { mergeOrPostpone } from '../merge/merge-or-postpone.js';
 import { bigintJson } from '../shared/bigint-json.js';
 import { explainStorageFailure } from '../shared/explain-storage-failure.js';
 import { chainPaths, observeExisting, observeSettled, withHypervisor } from '../shared/observe-settled.js';
-import { takeMoment, type FreezeRecord, type MomentWish } from '../shared/take-moment.js';
+import { takeMoment, type FreezeRecord, type MomentWish, type NewLayers } from '../shared/take-moment.js';
 import { together } from '../shared/together.js';
 import { waitsForHypervisor } from '../shared/waits-for-hypervisor.js';
 import { copyVolume, type CopiedVolume } from './copy.js';
@@ -158,6 +158,8 @@ function resultOf(
   { plan, changes, domain }: { plan: Preflight; changes: ChainChanges; domain: ObservedDomain | undefined },
 ): TakeBackupResult {
   const moment = recordedResult<FreezeRecord>(context, 'snapshot');
+  // Absent in the journal of an agent that looked in the step before.
+  const seen = recordedResult<NewLayers | undefined>(context, 'look');
   const thaw = recordedResult<{ quiesced: boolean; frozenMs: number } | undefined>(context, 'thaw');
   const volumes = plan.volumes.map((volume) => {
     const wish = request.volumes.find((candidate) => candidate.key === volume.key) as TakeBackupVolume;
@@ -173,7 +175,7 @@ function resultOf(
       virtualSizeBytes: volume.virtualSizeBytes,
       digest: seal.digest,
       deltaPath: kept ? wish.newDeltaPath : undefined,
-      deltaInode: kept ? BigInt(moment.deltaInodes[volume.target] ?? 0) : undefined,
+      deltaInode: kept ? BigInt(seen?.deltaInodes[volume.target] ?? 0) : undefined,
       activePath: chain[0] ?? '',
       copiedInFull: seal.parentFile === undefined,
     };

@@ -1,8 +1,8 @@
 /**
  * TakeVmSnapshot. Owns the order of its steps:
  *
- *   preflight → freeze (when wished) → snapshot (one atomic snapshot of the named disks) → thaw → [point of no return] →
- *   sync (each new overlay) → finish
+ *   preflight → freeze (when wished) → snapshot (one atomic snapshot of the named disks) → thaw → look →
+ *   [point of no return] → sync (each new overlay) → finish
  *
  * Nothing is copied: what was the active layer of a disk holds the snapshot's content from then on, and the guest writes to a
  * new overlay. libvirt keeps no record of it. Until the point of no return everything is taken back by merging the overlays.
@@ -18,7 +18,7 @@ import { decideFreeze } from '../shared/decide-freeze.js';
 import { demandSettledVm } from '../shared/demand-settled-vm.js';
 import { observeExisting } from '../shared/observe-settled.js';
 import { demandPrimarySpace, OVERLAY_HEADROOM_BYTES } from '../shared/primary-space.js';
-import { takeMoment, type FreezeRecord } from '../shared/take-moment.js';
+import { takeMoment, type FreezeRecord, type NewLayers } from '../shared/take-moment.js';
 import { undoMoment } from '../shared/undo-moment.js';
 
 export function takeVmSnapshotCommand(ports: CommandPorts): Command<TakeVmSnapshotRequest, TakeVmSnapshotResult> {
@@ -92,6 +92,7 @@ function checkDisk(domain: ObservedDomain, volume: TakeVmSnapshotRequest['volume
 
 function resultOf(request: TakeVmSnapshotRequest, context: StepContext): TakeVmSnapshotResult {
   const moment = context.recorded('snapshot')?.result as FreezeRecord;
+  const seen = context.recorded('look')?.result as NewLayers | undefined;
   const thaw = context.recorded('thaw')?.result as { quiesced: boolean; frozenMs: number } | undefined;
   return {
     volumes: request.volumes.map(({ key, target, activePath, newOverlayPath }) => ({
@@ -99,7 +100,7 @@ function resultOf(request: TakeVmSnapshotRequest, context: StepContext): TakeVmS
       target,
       pinnedPath: activePath,
       overlayPath: newOverlayPath,
-      overlayInode: BigInt(moment.deltaInodes[target] ?? 0),
+      overlayInode: BigInt(seen?.deltaInodes[target] ?? 0),
     })),
     quiesced: thaw?.quiesced ?? false,
     frozenMs: thaw?.frozenMs ?? 0,
