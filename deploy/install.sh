@@ -26,7 +26,8 @@ pnpm --filter "@holdfast/$part" deploy --prod --legacy "$target.new" >"$here/.to
 mkdir -p "$target.new/bin"
 node=$(readlink -f "$here"/.toolchain/node_modules/node-linux-*/bin/node)
 install -m 0755 "$node" "$target.new/bin/node"
-printf '#!/bin/sh\nexec /usr/lib/%s/bin/node --enable-source-maps /usr/lib/%s/dist/main.js "$@"\n' "$name" "$name" >"$target.new/bin/$name"
+options=$("$node" -p 'require(process.argv[1]).config.nodeOptions' "$here/apps/$part/package.json")
+printf '#!/bin/sh\nexec /usr/lib/%s/bin/node %s /usr/lib/%s/dist/main.js "$@"\n' "$name" "$options" "$name" >"$target.new/bin/$name"
 chmod 0755 "$target.new/bin/$name"
 [ "$part" = cli ] || install -m 0755 deploy/holdfast-restore.sh "$target.new/bin/"
 chmod -R go+rX "$target.new"

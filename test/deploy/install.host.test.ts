@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync } from 'node:fs';
 import { access, constants, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { repositoryRoot } from '../system/repository.js';
+import { commandOf, repositoryRoot } from '../system/repository.js';
 import { run, tryRun } from '../testbed/command.js';
 import { workDir } from '../testbed/work-dir.js';
 
@@ -48,6 +48,10 @@ describe('deploy/install.sh', () => {
     expect(names.sort()).toEqual(['holdfast-agent', 'holdfast-manager', 'holdfast-restore.sh']);
     for (const name of names) await access(installed(`/usr/bin/${name}`), constants.X_OK);
     const lib = installed('/usr/lib/holdfast-agent');
+    // The launcher names files of the installed system, and tells Node what the tests tell it.
+    const launcher = await readFile(`${lib}/bin/holdfast-agent`, 'utf8');
+    const told = commandOf('agent').slice(1, -1).join(' ');
+    expect(launcher).toContain(`\nexec /usr/lib/holdfast-agent/bin/node ${told} /usr/lib/holdfast-agent/dist/main.js "$@"\n`);
     expect(await run([`${lib}/bin/node`, `${lib}/dist/main.js`, '--help'])).toContain('Usage: holdfast-agent');
   });
 

@@ -10,7 +10,7 @@ import { waitUntil } from '../testbed/wait-until.js';
 import { BreakpointFolder } from './breakpoints.js';
 import { freePort } from './free-port.js';
 import { logTail } from './log-file.js';
-import { programs } from './repository.js';
+import { commandOf, programs } from './repository.js';
 
 export interface AgentOptions {
   /** Merged into the configuration file: top-level keys as JSON values. */
@@ -106,6 +106,6 @@ export class AgentProcess {
   }
 
   private argv(verb: 'run' | 'join', ...rest: string[]): string[] {
-    return [process.execPath, '--enable-source-maps', programs.agent, verb, '--config', this.configFile, ...rest];
+    return [...commandOf('agent'), verb, '--config', this.configFile, ...rest];
   }
 }

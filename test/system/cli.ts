@@ -2,7 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { commandError, tryRun, type CommandResult } from '../testbed/command.js';
-import { programs } from './repository.js';
+import { commandOf } from './repository.js';
 
 export interface CliAccess {
   readonly url: string;
@@ -20,7 +20,7 @@ export class HoldfastCli {
 
   /** Runs one command and reports whatever happened. */
   async tryRun(...args: string[]): Promise<CommandResult> {
-    return tryRun([process.execPath, '--enable-source-maps', programs.cli, ...args], {
+    return tryRun([...commandOf('cli'), ...args], {
       env: { ...this.environment, LC_ALL: 'C.UTF-8' },
       timeoutMs: 900_000,
     });
@@ -43,7 +43,7 @@ export class HoldfastCli {
     const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
     const exports = Object.entries(this.environment).map(([name, value]) => `export ${name}=${quote(value)}`);
     await mkdir(dirname(file), { recursive: true });
-    await writeFile(file, `${exports.join('\n')}\nholdfast() { ${quote(process.execPath)} ${quote(programs.cli)} "$@"; }\n`, {
+    await writeFile(file, `${exports.join('\n')}\nholdfast() { ${commandOf('cli').map(quote).join(' ')} "$@"; }\n`, {
       mode: 0o600,
     });
   }

@@ -18,7 +18,7 @@ import { livingOwner, markOwner, prepareRunRoot, runPath } from '../testbed/work
 import { waitUntil } from '../testbed/wait-until.js';
 import { freePort } from './free-port.js';
 import { logTail } from './log-file.js';
-import { programs } from './repository.js';
+import { commandOf, programs } from './repository.js';
 import { RestClient } from './rest-client.js';
 
 export interface ManagerOptions {
@@ -91,7 +91,7 @@ export class ManagerProcess {
   async launch(): Promise<void> {
     if ((await this.process()) !== undefined) throw new Error(`manager ${this.name} is running already`);
     if ((await livingInit(this.dir)) === undefined) this.init = await bootNamespace(this.dir, this.name);
-    const child = await startBackground([...enterArgv(this.init), process.execPath, '--enable-source-maps', programs.manager], {
+    const child = await startBackground([...enterArgv(this.init), ...commandOf('manager')], {
       logFile: this.logFile,
       // A database of the environment is not this system's.
       env: { LC_ALL: 'C.UTF-8', HOLDFAST_MANAGER_CONFIG: this.configFile, DATABASE_URL: '' },

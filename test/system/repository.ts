@@ -1,5 +1,5 @@
 /** Where the built programs of this repository are. Owns no process. */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -13,6 +13,13 @@ export const programs = {
   cli: join(repositoryRoot, 'apps/cli/dist/main.js'),
   restoreScript: join(repositoryRoot, 'deploy/holdfast-restore.sh'),
 } as const;
+
+/** Command line of a program, with the options of Node that its installed launcher has. */
+export function commandOf(part: 'manager' | 'agent' | 'cli'): string[] {
+  const text = readFileSync(join(repositoryRoot, 'apps', part, 'package.json'), 'utf8');
+  const { config } = JSON.parse(text) as { config: { nodeOptions: string } };
+  return [process.execPath, ...config.nodeOptions.split(' '), programs[part]];
+}
 
 function findRoot(from: string): string {
   let folder = from;
