@@ -170,7 +170,8 @@ async function snapshot(ports: CommandPorts, wish: MomentWish, context: StepCont
   try {
     await ports.hypervisor.snapshotDisks(wish.header.vmUuid, wish.disks);
   } catch (thrown) {
-    // Unknown, not failed: what counts is which files QEMU writes to now.
+    // Unknown, not failed: what counts is which files QEMU writes to now. libvirt goes on when its caller dies, and the look waits for
+    // it: until a snapshot is done, libvirt tells neither the definition of a stopped VM nor what the QEMU of a running one has open.
     if (sight(wish, await observeAgain(ports, wish, context)) !== 'all') throw HoldfastError.from(thrown);
     context.warn('The snapshot call failed, and yet the snapshot is there.');
   }
