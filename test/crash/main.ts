@@ -1,6 +1,7 @@
 /**
  * `make crash`: every step × before/after × fault of every operation, then the findings. OPERATIONS, FAULTS, CASES (comma
- * lists; CASES matches parts of names) choose; EVERY=n takes a fixed nth part.
+ * lists; CASES matches parts of names) choose; EVERY=n takes a fixed nth part. FINDINGS (parts of names of findings) runs those
+ * alone, without finding out the steps of any operation.
  */
 import { FINDINGS, runFindings } from './findings/index.js';
 import { runCrashCases } from './run-crash-cases.js';
@@ -11,26 +12,20 @@ const print = (line: string): void => {
 };
 
 const every = process.env['EVERY'];
-const swept = await runCrashCases(
-  {
-    operations: list('OPERATIONS'),
-    faults: list('FAULTS'),
-    matching: list('CASES'),
-    everyNth: every === undefined ? undefined : Number(every),
-  },
-  print,
-);
+const wishes = { operations: list('OPERATIONS'), faults: list('FAULTS'), matching: list('CASES') };
+const alone = list('FINDINGS');
+const swept =
+  alone === undefined
+    ? await runCrashCases({ ...wishes, everyNth: every === undefined ? undefined : Number(every) }, print)
+    : { passed: 0, failed: 0 };
+const named = alone ?? (wishes.operations === undefined && wishes.faults === undefined ? (wishes.matching ?? ['']) : []);
 const findings = await runFindings(
-  FINDINGS.filter(
-    ({ name }) =>
-      list('OPERATIONS') === undefined &&
-      list('FAULTS') === undefined &&
-      (list('CASES') ?? ['']).some((text) => name.includes(text)),
-  ),
+  FINDINGS.filter(({ name }) => named.some((text) => name.includes(text))),
   print,
 );
 const passed = swept.passed + findings.passed;
 const failed = swept.failed + findings.failed;
-if (passed + failed === 0) print(`CASES=${process.env['CASES'] ?? ''} matches no case.`);
+if (passed + failed === 0)
+  print(`${alone === undefined ? 'CASES' : 'FINDINGS'}=${(alone ?? wishes.matching)?.join() ?? ''} matches nothing.`);
 print(`${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 && passed > 0 ? 0 : 1;
