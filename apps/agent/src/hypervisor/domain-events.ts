@@ -4,6 +4,7 @@
  */
 import { execa } from 'execa';
 import type { Log } from '../logging/log.js';
+import { killGroup } from '../process/kill-group.js';
 
 /** A listener that lived this long was connected; the next one is started at once. */
 const HEALTHY_MS = 10_000;
@@ -35,12 +36,7 @@ export class DomainEvents {
   stop(): void {
     this.stopped = true;
     clearTimeout(this.timer);
-    if (this.pid === undefined) return;
-    try {
-      process.kill(-this.pid, 'SIGKILL');
-    } catch {
-      // Ended between our look and our signal.
-    }
+    killGroup(this.pid);
   }
 
   private listen(): void {

@@ -6,6 +6,7 @@
 import { execa } from 'execa';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Log } from '../logging/log.js';
+import { killGroup } from '../process/kill-group.js';
 
 /** Whoever comes while these are busy asks in a process of its own, and waits for nobody. */
 const MOST_SESSIONS = 2;
@@ -103,7 +104,8 @@ class Session {
       };
       const timer = setTimeout(() => {
         done();
-        this.kill();
+        this.alive = false;
+        killGroup(this.child.pid);
         const fields = { tool: 'virsh', deadlineMs: String(deadlineMs) };
         reject(new HoldfastError('TIMED_OUT', `virsh did not answer within ${deadlineMs} ms and was killed.`, fields));
       }, deadlineMs);
@@ -129,17 +131,6 @@ class Session {
     for (const handle of [nodeChildProcess, stdin, stdout] as { ref?: () => void; unref?: () => void }[]) {
       if (busy) handle.ref?.();
       else handle.unref?.();
-    }
-  }
-
-  private kill(): void {
-    this.alive = false;
-    const { pid } = this.child;
-    if (pid === undefined) return;
-    try {
-      process.kill(-pid, 'SIGKILL');
-    } catch {
-      // Ended between our look and our signal.
     }
   }
 }

@@ -8,6 +8,7 @@ import type { Readable } from 'node:stream';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Log } from '../logging/log.js';
 import { findTool, searchPath } from './find-tool.js';
+import { killGroup } from './kill-group.js';
 import type { ToolCall, ToolResult, ToolRunner } from './tool-runner.js';
 
 /** After a kill: how long to wait for the death. A child in D state dies when its storage answers; nobody waits for that. */
@@ -157,7 +158,7 @@ class RunningChild {
       const kill = (why: Ending): void => {
         if (killedFor !== undefined) return;
         killedFor = why;
-        this.killGroup();
+        killGroup(this.child.pid);
         timers.push(setTimeout(() => end(why), REAP_GRACE_MS));
       };
       const onAbort = (): void => kill({ how: 'cancelled' });
@@ -187,7 +188,7 @@ class RunningChild {
         exited = { how: 'exited', exitCode, signal };
         timers.push(
           setTimeout(() => {
-            this.killGroup();
+            killGroup(this.child.pid);
             end(killedFor ?? { how: 'exited', exitCode, signal });
           }, OUTPUT_GRACE_MS),
         );
@@ -197,16 +198,6 @@ class RunningChild {
       // Node's timers end at 2^31 ms; a longer deadline means "none" in practice.
       timers.push(setTimeout(() => kill({ how: 'deadline' }), Math.min(call.deadlineMs, 2 ** 31 - 1)));
     });
-  }
-
-  private killGroup(): void {
-    const { pid } = this.child;
-    if (pid === undefined) return;
-    try {
-      process.kill(-pid, 'SIGKILL');
-    } catch {
-      // The whole group is gone already.
-    }
   }
 
   /** Nothing of a child that may never die keeps the agent's event loop alive or its pipes open. */
