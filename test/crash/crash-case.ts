@@ -3,8 +3,8 @@
  * strike, release, heal, wait until everything is at rest, check every invariant on content.
  */
 import type { CrashBench, End } from './crash-bench.js';
-import type { Fault } from './faults.js';
-import type { CrashOperation } from './operations.js';
+import { FAULTS, type Fault } from './faults.js';
+import { OPERATIONS, type CrashOperation } from './operations.js';
 
 export interface StepName {
   readonly step: string;
@@ -27,6 +27,15 @@ const UNDO = 'undo-';
 export function caseName(testCase: CrashCase): string {
   const subject = testCase.subject === '' ? '' : `.${testCase.subject}`;
   return `${testCase.operation.name} ${testCase.step}${subject} ${testCase.phase} ${testCase.fault.name}`;
+}
+
+/** The case of such a name; undefined when it is no whole name. Whether the operation has such a step shows when it is run. */
+export function caseNamed(name: string): CrashCase | undefined {
+  const [, first, step, subject = '', phase, last] = /^(\S+) ([a-z-]+)(?:\.(.+))? (before|after) (\S+)$/.exec(name) ?? [];
+  const operation = OPERATIONS.find((one) => one.name === first);
+  const fault = FAULTS.find((one) => one.name === last);
+  if (operation === undefined || fault === undefined || step === undefined) return undefined;
+  return { operation, step, subject, phase: phase === 'before' ? 'before' : 'after', fault };
 }
 
 /** Runs one case; returns words on how it ended ("as after"). Throws what is wrong. */

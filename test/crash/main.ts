@@ -1,7 +1,7 @@
 /**
  * `make crash`: every step × before/after × fault of every operation, then the findings. OPERATIONS, FAULTS, CASES (comma
- * lists; CASES matches parts of names) choose; EVERY=n takes a fixed nth part. FINDINGS (parts of names of findings) runs those
- * alone, without finding out the steps of any operation.
+ * lists; CASES matches parts of names) choose; ROUND=n strikes every step once. FINDINGS (parts of names of findings) runs those
+ * alone; whole names in CASES, too, are run without finding out the steps of any operation.
  */
 import { FINDINGS, runFindings } from './findings/index.js';
 import { runCrashCases } from './run-crash-cases.js';
@@ -11,14 +11,17 @@ const print = (line: string): void => {
   process.stdout.write(`${line}\n`);
 };
 
-const every = process.env['EVERY'];
-const wishes = { operations: list('OPERATIONS'), faults: list('FAULTS'), matching: list('CASES') };
+const [round] = list('ROUND') ?? [];
+const wishes = {
+  operations: list('OPERATIONS'),
+  faults: list('FAULTS'),
+  matching: list('CASES'),
+  round: round === undefined ? undefined : Number(round),
+};
 const alone = list('FINDINGS');
-const swept =
-  alone === undefined
-    ? await runCrashCases({ ...wishes, everyNth: every === undefined ? undefined : Number(every) }, print)
-    : { passed: 0, failed: 0 };
-const named = alone ?? (wishes.operations === undefined && wishes.faults === undefined ? (wishes.matching ?? ['']) : []);
+const swept = alone === undefined ? await runCrashCases(wishes, print) : { passed: 0, failed: 0 };
+const wholeSweep = wishes.operations === undefined && wishes.faults === undefined && round === undefined;
+const named = alone ?? (wholeSweep ? (wishes.matching ?? ['']) : []);
 const findings = await runFindings(
   FINDINGS.filter(({ name }) => named.some((text) => name.includes(text))),
   print,

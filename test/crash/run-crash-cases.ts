@@ -3,11 +3,12 @@
  * not spoil the next: its bench is thrown away.
  */
 import { CrashBench } from './crash-bench.js';
-import { caseName, discoverSteps, runCrashCase, type CrashCase } from './crash-case.js';
+import { caseName, caseNamed, discoverSteps, runCrashCase, type CrashCase } from './crash-case.js';
 import { FAULTS } from './faults.js';
-import { OPERATIONS } from './operations.js';
-import { pickCases } from './pick-cases.js';
+import { OPERATIONS, type CrashOperation } from './operations.js';
+import { roundOf } from './rounds.js';
 
+/** Each case looks at every backup on the storage: not too many of them. */
 const CASES_PER_BENCH = 25;
 
 export interface CrashWish {
@@ -15,10 +16,13 @@ export interface CrashWish {
   readonly operations?: readonly string[] | undefined;
   /** Names of faults; undefined: all. */
   readonly faults?: readonly string[] | undefined;
-  /** Only cases whose name contains one of these. */
+  /**
+   * Only cases whose name contains one of these. When all of them are whole names, these are run in that order, and nobody has
+   * to find out the steps of the operations first.
+   */
   readonly matching?: readonly string[] | undefined;
-  /** Takes a fixed part: for each fault, every nth case and at least one, beginning at another step for each fault. */
-  readonly everyNth?: number | undefined;
+  /** Only this round of the sweep (0 up to the number of faults): each step before and after, by one fault each. */
+  readonly round?: number | undefined;
 }
 
 export interface CrashReport {
@@ -30,49 +34,77 @@ export interface CrashReport {
 export async function runCrashCases(wish: CrashWish, print: (line: string) => void): Promise<CrashReport> {
   demandKnown('operation', OPERATIONS, wish.operations);
   demandKnown('fault', FAULTS, wish.faults);
-  if (wish.everyNth !== undefined && !(Number.isInteger(wish.everyNth) && wish.everyNth > 0))
-    throw new Error('EVERY is a whole number above 0: every how many-th case of a fault is run.');
-  let passed = 0;
-  let failed = 0;
-  for (const operation of OPERATIONS.filter((one) => wish.operations === undefined || wish.operations.includes(one.name))) {
-    let bench = await CrashBench.create('crash');
-    try {
-      const steps = await discoverSteps(bench, operation);
-      print(`${operation.name}: ${steps.length} steps`);
-      const faults = FAULTS.filter((fault) => wish.faults === undefined || wish.faults.includes(fault.name));
-      const cases = faults.flatMap((fault, index) => {
-        const ofFault = steps.flatMap(({ step, subject }) =>
-          (['before', 'after'] as const).map((phase): CrashCase => ({ operation, step, subject, phase, fault })),
-        );
-        return pickCases(ofFault, wish.everyNth ?? 1, index);
-      });
-      const wanted = cases.filter(
-        (one) => wish.matching === undefined || wish.matching.some((text) => caseName(one).includes(text)),
-      );
-      for (const [index, testCase] of wanted.entries()) {
-        // Each case looks at every backup on the storage: not too many of them.
-        if (index > 0 && index % CASES_PER_BENCH === 0) {
-          await bench.destroy();
-          bench = await CrashBench.create('crash');
-        }
-        const began = Date.now();
-        try {
-          const words = await runCrashCase(bench, testCase);
-          passed += 1;
-          print(`${caseName(testCase)} ok ${seconds(began)} (${words})`);
-        } catch (error) {
-          failed += 1;
-          print(`${caseName(testCase)} FAILED ${error instanceof Error ? error.message : String(error)}`);
-          print(await bench.logs());
-          await bench.destroy();
-          bench = await CrashBench.create('crash');
-        }
+  if (wish.round !== undefined && !(Number.isInteger(wish.round) && wish.round >= 0))
+    throw new Error('ROUND is a whole number: which of the parts that strike every step once is run.');
+  const runner = new CaseRunner(print);
+  try {
+    const named = wish.matching?.map((text) => caseNamed(text)) ?? [];
+    const whole = named.filter((one) => one !== undefined);
+    if (named.length > 0 && whole.length === named.length) await runner.run(whole);
+    else {
+      for (const operation of OPERATIONS.filter(({ name }) => wish.operations?.includes(name) ?? true)) {
+        const cases = await runner.casesOf(operation, wish);
+        const wanted = cases.filter((one) => wish.matching?.some((text) => caseName(one).includes(text)) ?? true);
+        await runner.run(wanted);
+        // The next operation's steps are found out where no other one was.
+        await runner.renew();
       }
-    } finally {
-      await bench.destroy();
+    }
+  } finally {
+    await runner.renew();
+  }
+  return runner;
+}
+
+/** One bench after another, and the count of what was seen on them. */
+class CaseRunner implements CrashReport {
+  passed = 0;
+  failed = 0;
+  private bench: CrashBench | undefined;
+  private used = 0;
+
+  constructor(private readonly print: (line: string) => void) {}
+
+  async run(cases: readonly CrashCase[]): Promise<void> {
+    for (const testCase of cases) {
+      if (this.used >= CASES_PER_BENCH) await this.renew();
+      this.used += 1;
+      const bench = await this.current();
+      const began = performance.now();
+      try {
+        const words = await runCrashCase(bench, testCase);
+        this.passed += 1;
+        this.print(`${caseName(testCase)} ok ${((performance.now() - began) / 1000).toFixed(1)}s (${words})`);
+      } catch (error) {
+        this.failed += 1;
+        this.print(`${caseName(testCase)} FAILED ${error instanceof Error ? error.message : String(error)}`);
+        this.print(await bench.logs());
+        await this.renew();
+      }
     }
   }
-  return { passed, failed };
+
+  /** Every case of an operation that faults and round leave, after undisturbed runs that show its steps. */
+  async casesOf(operation: CrashOperation, wish: CrashWish): Promise<CrashCase[]> {
+    const steps = await discoverSteps(await this.current(), operation);
+    const words = steps.map(({ step, subject }) => (subject === '' ? step : `${step}.${subject}`));
+    this.print(`${operation.name}: ${steps.length} steps: ${words.join(', ')}`);
+    const moments = steps.flatMap((step) => (['before', 'after'] as const).map((phase) => ({ ...step, phase })));
+    const faults = FAULTS.filter(({ name }) => wish.faults?.includes(name) ?? true);
+    return roundOf(moments, faults, wish.round).map(([moment, fault]) => ({ operation, ...moment, fault }));
+  }
+
+  /** Throws the bench away; the next case gets another one. */
+  async renew(): Promise<void> {
+    const old = this.bench;
+    this.bench = undefined;
+    this.used = 0;
+    await old?.destroy();
+  }
+
+  private async current(): Promise<CrashBench> {
+    return (this.bench ??= await CrashBench.create('crash'));
+  }
 }
 
 /** A name that is mistyped must not look like a sweep without failures. */
@@ -80,8 +112,4 @@ function demandKnown(what: string, known: readonly { readonly name: string }[], 
   const names = known.map(({ name }) => name);
   const unknown = wished?.find((name) => !names.includes(name));
   if (unknown !== undefined) throw new Error(`There is no ${what} "${unknown}". There are: ${names.join(', ')}.`);
-}
-
-function seconds(began: number): string {
-  return `${((Date.now() - began) / 1000).toFixed(1)}s`;
 }

@@ -24,7 +24,7 @@ export async function sweepCrashCases(wish: SweepWish): Promise<string[]> {
     else if (line.includes(' FAILED ')) failing = true;
     if (failing) failures.push(line);
   };
-  if (wish.operations !== undefined) await runCrashCases(wish, print);
+  if (wish.operations !== undefined || wish.matching !== undefined) await runCrashCases(wish, print);
   const stray = wish.findings?.find((beginning) => !FINDINGS.some(({ name }) => name.startsWith(beginning)));
   if (stray !== undefined) throw new Error(`No finding begins with "${stray}".`);
   const chosen = FINDINGS.filter(({ name }) => wish.findings?.some((beginning) => name.startsWith(beginning)));

@@ -95,7 +95,7 @@ async function demo(): Promise<void> {
         if (found?.state !== 'Up') throw new Error(`it is ${found?.state ?? 'unknown'}: ${found?.stateReason ?? ''}`);
         return true;
       },
-      { timeoutMs: 60_000, intervalMs: 200 },
+      { intervalMs: 200 },
     );
     await type('host', 'list');
     return made;
@@ -105,7 +105,7 @@ async function demo(): Promise<void> {
     await waitUntil(
       'the VM is found',
       async () => (await cli.json<Vm[]>('vm', 'list')).find(({ name }) => name === vmName) !== undefined,
-      { timeoutMs: 60_000, intervalMs: 200 },
+      { intervalMs: 200 },
     );
     await type('vm', 'list');
     await type('storage', 'create', 'nas', '--source', storage.path);

@@ -82,7 +82,7 @@ export class AgentProcess {
       logFile: this.logFile,
       env: { HOLDFAST_BREAKPOINTS: this.breakpoints.directory, LC_ALL: 'C.UTF-8' },
     });
-    await waitUntil(`the agent of ${this.host.name} runs`, () => this.process(), { timeoutMs: 20_000, intervalMs: 10 });
+    await waitUntil(`the agent of ${this.host.name} runs`, () => this.process(), { intervalMs: 10 });
   }
 
   /** Ends the agent's Node process and waits until it is gone; what it started may live on. */

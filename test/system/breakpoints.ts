@@ -44,7 +44,7 @@ export class BreakpointFolder {
         const reason = await over?.();
         return reason === undefined ? undefined : { stands: false, reason };
       },
-      { timeoutMs: 180_000, intervalMs: 20 },
+      { intervalMs: 20 },
     );
     if (!outcome.stands) throw new Error(`${what}: it never did, ${outcome.reason ?? ''}`);
   }

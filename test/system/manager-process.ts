@@ -105,7 +105,7 @@ export class ManagerProcess {
         const client = await this.client();
         return (await client.send('GET', '/zones')).status === 200;
       },
-      { timeoutMs: 120_000, intervalMs: 100 },
+      { intervalMs: 100 },
     );
     if (ended !== undefined) throw new Error(`the manager ended at its start (${ended}):\n${await logTail(this.logFile)}`);
   }

@@ -12,7 +12,7 @@ import { TestVm } from '../testbed/test-vm.js';
 import { waitUntil } from '../testbed/wait-until.js';
 import type { Breakpoint } from './breakpoints.js';
 import { demandInvariants } from './invariants.js';
-import { waitForEnd } from './operations.js';
+import { waitForEnd, whyOver } from './operations.js';
 import { References } from './references.js';
 import { SystemStack, type StackHost, type StackStorage } from './system-stack.js';
 
@@ -75,9 +75,15 @@ describe('a VM that moves', () => {
     const copies = await references.copy(vm);
     await agent.breakpoints.set(at);
     const started = await stack.startBackup(vm, wish);
-    await agent.breakpoints.reached(at);
-    await work();
-    await agent.breakpoints.release(at);
+    try {
+      await agent.breakpoints.reached(at, () => whyOver(stack.api, started.id));
+      await work();
+    } catch (error) {
+      throw new Error(`${String(error)}\n${await stack.logs(60)}`, { cause: error });
+    } finally {
+      // Whatever happened: the next test's operation must not stop there.
+      await agent.breakpoints.release(at);
+    }
     const ended = await waitForEnd(stack.api, started.id);
     if (ended.state === 'Succeeded') references.bind({ id: ended.backupId as Backup['id'] }, copies);
     await atRest();
@@ -149,7 +155,7 @@ describe('a VM that moves', () => {
       const at: Breakpoint = { step: 'copy', subject: await stack.volumeKey(vm, 'vdb'), phase: 'after' };
       await dead.agent.breakpoints.set(at);
       const started = await stack.startBackup(vm);
-      await dead.agent.breakpoints.reached(at);
+      await dead.agent.breakpoints.reached(at, () => whyOver(stack.api, started.id));
       const definition = join(dead.host.dir, 'saved.xml');
       await writeFile(definition, await vm.xml('inactive'));
       await stack.powerLoss(dead);
@@ -167,14 +173,10 @@ describe('a VM that moves', () => {
 
       await stack.bootHost(dead);
       await stack.waitForHost(dead.host.name);
-      await waitUntil(
-        'the agent that came back has ended its work',
-        async () => {
-          const left = await readdir(join(dead.agent.stateDir, 'operations'));
-          return left.length === 0;
-        },
-        { timeoutMs: 180_000 },
-      );
+      await waitUntil('the agent that came back has ended its work', async () => {
+        const left = await readdir(join(dead.agent.stateDir, 'operations'));
+        return left.length === 0;
+      });
       await atRest();
       expect(await stack.vm(vm)).toMatchObject({ hostId: heir.id, powerState: 'Stopped' });
       for (const [target, copy] of await references.copy(vm)) {

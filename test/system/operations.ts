@@ -22,6 +22,12 @@ export class OperationNotSucceeded extends Error {
   }
 }
 
+/** For a wait that an operation's end makes vain: how it ended, or undefined as long as it goes on. */
+export async function whyOver(api: RestClient, operationId: string): Promise<string | undefined> {
+  const operation = await api.get<Operation>(`/operations/${operationId}`);
+  return hasEnded(operation) ? new OperationNotSucceeded(operation).message : undefined;
+}
+
 /** Waits for the end, whatever it is. A manager that is away meanwhile is waited for. */
 export async function waitForEnd(api: RestClient, operationId: string, timeoutMs = 600_000): Promise<Operation> {
   return waitUntil(

@@ -152,7 +152,7 @@ export class SystemStack {
         if (found.state !== state) throw new Error(`it is ${found.state}: ${found.stateReason ?? ''}`);
         return found;
       },
-      { timeoutMs: 60_000, intervalMs: 100 },
+      { intervalMs: 100 },
     );
   }
 
@@ -197,7 +197,7 @@ export class SystemStack {
         const volumes = await this.volumes(vm);
         return volumes.length > 0 ? this.vm(vm) : undefined;
       },
-      { timeoutMs: 60_000, intervalMs: 100 },
+      { intervalMs: 100 },
     );
   }
 

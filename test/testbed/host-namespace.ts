@@ -100,7 +100,7 @@ export async function bootNamespace(dir: string, name: string): Promise<number> 
       if (hasExited) throw new Error(await readFile(logFile, 'utf8'));
       return undefined;
     },
-    { timeoutMs: 20_000, intervalMs: 10 },
+    { intervalMs: 10 },
   );
   return pid;
 }
@@ -128,7 +128,7 @@ export async function killNamespace(dir: string): Promise<void> {
       const now = await startTime(init);
       return now !== started;
     },
-    { timeoutMs: 30_000, intervalMs: 5 },
+    { intervalMs: 5 },
   );
   await rm(join(dir, 'init.pid'), { force: true });
 }

@@ -40,7 +40,7 @@ export async function startSlowDevice(dir: string, sizeMiB: number): Promise<str
       if (hasExited) throw new Error(await readFile(logFile, 'utf8'));
       return (await stat(exported)).dev !== before;
     },
-    { timeoutMs: 20_000, intervalMs: 10 },
+    { intervalMs: 10 },
   );
   return exported;
 }

@@ -125,7 +125,7 @@ export class TestHost {
     const started = await waitUntil(
       `${argv[0]} runs in ${this.name}`,
       async () => (await programBelow(pid)) ?? (hasExited ? 'ended' : undefined),
-      { timeoutMs: 20_000, intervalMs: 5 },
+      { intervalMs: 5 },
     );
     const outerPid = async () => {
       if (started === 'ended') throw new Error(`${argv[0]} ended at once; see ${logFile}`);

@@ -14,7 +14,7 @@ import { guestImage } from './guest-image.js';
 import { controlPort, guestReadyLine } from './guest-init.js';
 import { copyFlat, createImage, imageChain, type ChainLayer, type Ext4Content, type ImageFormat } from './images.js';
 import type { TestHost } from './test-host.js';
-import { waitUntil } from './wait-until.js';
+import { HANG_MS, waitUntil } from './wait-until.js';
 
 /** A disk of a new test VM. In the guest a disk with `content` is mounted at /mnt/<target>. */
 export interface TestDisk {
@@ -93,12 +93,12 @@ export class TestVm {
   }
 
   /** Waits until the guest of a started VM has booted and its agent, when it has one, answers. */
-  async waitForGuest(timeoutMs = 120_000): Promise<void> {
+  async waitForGuest(timeoutMs = HANG_MS): Promise<void> {
     if (this.hasAgent) return this.waitForAgent(timeoutMs);
     await this.shell('true', timeoutMs);
   }
 
-  async waitForAgent(timeoutMs = 120_000): Promise<void> {
+  async waitForAgent(timeoutMs = HANG_MS): Promise<void> {
     let askedAt = 0;
     const outcome = await waitUntil(
       `the guest agent of ${this.name} answers`,
@@ -158,7 +158,7 @@ export class TestVm {
     return (await this.host.virsh('domstate', this.uuid)).trim();
   }
 
-  async waitForState(state: string, timeoutMs = 120_000): Promise<void> {
+  async waitForState(state: string, timeoutMs = HANG_MS): Promise<void> {
     await waitUntil(`${this.name} is ${state}`, async () => (await this.domstate()) === state, { timeoutMs });
   }
 
@@ -209,12 +209,12 @@ export class TestVm {
   }
 
   /** Runs a shell script in the guest without its agent; works while the agent hangs or file systems are frozen. */
-  async shell(script: string, timeoutMs = 120_000): Promise<ShellResult> {
+  async shell(script: string, timeoutMs = HANG_MS): Promise<ShellResult> {
     return controlShell(await this.controlSocket(), script, timeoutMs);
   }
 
   /** As `shell`, but throws unless the script ends with exit code 0; returns its output. */
-  async mustShell(script: string, timeoutMs = 120_000): Promise<string> {
+  async mustShell(script: string, timeoutMs = HANG_MS): Promise<string> {
     const result = await this.shell(script, timeoutMs);
     if (result.exitCode !== 0) throw new Error(`script in guest ${this.name} failed (${result.exitCode}): ${result.output}`);
     return result.output;
