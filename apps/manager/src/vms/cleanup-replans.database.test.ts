@@ -95,6 +95,30 @@ describe('a plan that is outdated in the middle of the work', () => {
     },
   );
 
+  it.each([
+    { what: 'one disk is merged', merged: ['vda'], ended: true },
+    { what: 'nothing is merged yet', merged: [], ended: false },
+  ])('a chain that is finished and fails when $what: ended on record is $ended', async ({ merged, ended }) => {
+    await backUp(manager, vm);
+    agent.scripts.push({ hold: true });
+    const asked = await manager.get(VmsService).finishBackupChain(manager.admin, vm, { dryRun: false });
+    const [request] = await waitFor('the clean-up', () => (cleanups().length > 0 ? cleanups() : undefined));
+    const wish = (request?.volumes ?? []).filter(({ target }) => merged.includes(target));
+    const settled = agent.chains.settle(domain(), wish);
+    agent.setDomain(settled.domain);
+    const value = { plan: [], planned: [], activePaths: {}, changes: settled.changes, published: [] };
+    const error = new HoldfastError('WRONG_STATE', 'The VM was saved with its memory.').toData();
+    const outcome = merged.length > 0 ? VmOutcome.VM_OUTCOME_MERGE_PENDING : VmOutcome.VM_OUTCOME_AS_BEFORE;
+    const state = OperationState.OPERATION_STATE_FAILED;
+    agent.resume(asked.id, { end: { state, outcome, error, result: { $case: 'cleanupBackupError', value } } });
+    expect(await manager.finished(asked.id)).toMatchObject({ state: 'Failed', error: { code: 'WRONG_STATE' } });
+
+    await waitFor('rest', async () => ((await rows().existsBy(VmEntity, { id: vm, protectionState: 'Ok' })) ? true : undefined));
+    expect((await rows().findOneByOrFail(VmEntity, { id: vm })).headBackupId === null).toBe(ended);
+    expect(domain().disks.map(({ layers }) => layers.length)).toEqual(ended ? [1, 1] : [2, 2]);
+    expect(await backUp(manager, vm)).toMatchObject({ type: ended ? 'FULL' : 'INCREMENTAL', state: 'BackedUp' });
+  });
+
   it('a backup whose layers could not be taken back: it has failed, and they are merged', async () => {
     agent.scripts.push({ ...outdated(), act: true });
     expect(await backUp(manager, vm)).toMatchObject({ state: 'Failed', error: { code: 'PLAN_OUTDATED' } });

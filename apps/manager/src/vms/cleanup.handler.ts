@@ -8,7 +8,7 @@ import { hostProblem, requireHost } from '../inventory/host-lookup.js';
 import { VmRefresher } from '../inventory/vm-refresher.js';
 import type { OperationHandler, Preparation } from '../operations/operation-handler.js';
 import { OperationHandlers } from '../operations/operation-handlers.js';
-import { BackupEntity } from '../persistence/entities/backup.entities.js';
+import { BackupEntity, BackupVolumeEntity } from '../persistence/entities/backup.entities.js';
 import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { StorageEntity } from '../persistence/entities/storage.entity.js';
 import { VmEntity, VolumeDeltaEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
@@ -138,15 +138,18 @@ export class CleanupHandler implements OperationHandler {
     await recordProtection(manager, await reread(manager, vm), 'Unknown', error.toData(), this.clock.now());
   }
 
-  /** The chain of a VM without an offering must end all the same: it is ended on record, and the reconciler merges. */
+  /**
+   * A chain that lost the delta of one of its disks is half ended: the next backup would go on with it and copy that disk in
+   * full. So it is ended on record, and the reconciler merges the rest; as is that of a VM without an offering in any case.
+   */
   private async recordUndone(
     manager: EntityManager,
     vm: VmEntity,
     input: CleanupInput,
     error: AgentOperation['error'],
   ): Promise<void> {
-    if (input.purpose !== 'end-chain' || vm.offeringId !== null) return;
-    await manager.update(VmEntity, { id: vm.id }, { headBackupId: null, chainEndedReason: input.reason });
+    if (input.purpose !== 'end-chain' || (vm.offeringId !== null && !(await isHalfEnded(manager, vm)))) return;
+    await endChain(manager, vm.id, input.reason);
     if (await manager.existsBy(VolumeDeltaEntity, { vmId: vm.id })) await markMergePending(manager, vm, error, this.clock.now());
   }
 
@@ -178,6 +181,15 @@ async function leftFrozen(manager: EntityManager, vm: VmEntity): Promise<boolean
 
 async function reread(manager: EntityManager, vm: VmEntity): Promise<VmEntity> {
   return manager.findOneByOrFail(VmEntity, { id: vm.id });
+}
+
+/** A disk that the head of the chain holds, and that is there, has the head's delta no more. */
+async function isHalfEnded(manager: EntityManager, { id: vmId, headBackupId }: VmEntity): Promise<boolean> {
+  if (headBackupId === null) return false;
+  const deltas = await manager.findBy(VolumeDeltaEntity, { vmId, backupId: headBackupId, state: 'Present' });
+  const held = await manager.findBy(BackupVolumeEntity, { backupId: headBackupId });
+  const volumes = await manager.findBy(VolumeEntity, { vmId, attached: true, id: In(held.map(({ key }) => key)) });
+  return volumes.some(({ id }) => !deltas.some(({ volumeId }) => volumeId === id));
 }
 
 /** No backup continues the chain any more. */
