@@ -25,18 +25,16 @@ export class ChildTargetFiles implements TargetFiles {
   ) {}
 
   async stat(path: string): Promise<FileFacts | undefined> {
-    await this.check(path);
-    return this.facts(path);
+    return this.look([path], () => this.facts(path));
   }
 
   async isWritable(path: string): Promise<boolean> {
-    await this.check(path);
-    return (await this.run('test', ['-w', path])).exitCode === 0;
+    const { exitCode } = await this.look([path], () => this.run('test', ['-w', path]));
+    return exitCode === 0;
   }
 
   async list(path: string): Promise<string[] | undefined> {
-    await this.check(path);
-    const names = await namesIn((args) => this.run('find', args), path);
+    const names = await this.look([path], () => namesIn((args) => this.run('find', args), path));
     if (names !== undefined) return names;
     if (await this.isAbsent(path)) return undefined;
     throw new HoldfastError('TOOL_FAILED', `The directory ${path} cannot be read.`, { tool: 'find', path });
@@ -98,8 +96,7 @@ export class ChildTargetFiles implements TargetFiles {
   }
 
   async rename(from: string, to: string): Promise<void> {
-    await this.check(from, to);
-    const [source, target] = await this.pair(from, to);
+    const [source, target] = await this.look([from, to], () => this.pair(from, to));
     if (source === undefined && target !== undefined) return;
     if (source === undefined)
       throw new HoldfastError('NOT_FOUND', `The file ${from} does not exist, so it cannot become ${to}.`, { path: from });
@@ -119,8 +116,7 @@ export class ChildTargetFiles implements TargetFiles {
   }
 
   async replace(from: string, to: string): Promise<void> {
-    await this.check(from, to);
-    const [source, target] = await this.pair(from, to);
+    const [source, target] = await this.look([from, to], () => this.pair(from, to));
     if (target?.kind !== 'file') {
       throw new HoldfastError('NOT_FOUND', `There is no file ${to} that ${from} could replace.`, { path: to });
     }
@@ -146,8 +142,8 @@ export class ChildTargetFiles implements TargetFiles {
   }
 
   async space(path: string): Promise<{ totalBytes: bigint; freeBytes: bigint }> {
-    await this.check(path);
-    const lines = (await this.must('df', ['-B1', '--output=size,avail', '--', path])).trim().split('\n');
+    const said = await this.look([path], () => this.must('df', ['-B1', '--output=size,avail', '--', path]));
+    const lines = said.trim().split('\n');
     const [total, free] = (lines[1] ?? '').trim().split(/\s+/);
     if (total === undefined || free === undefined)
       throw new HoldfastError('TOOL_FAILED', `df said nothing about ${path}.`, { tool: 'df', path });
@@ -216,17 +212,21 @@ export class ChildTargetFiles implements TargetFiles {
     return isAbsent((args) => this.run('find', args), path);
   }
 
+  /**
+   * Names, sizes and inodes, which nothing is opened for: asked beside the check, because a process costs more than the look.
+   * Nothing is told of a path that is not ours.
+   */
+  private async look<T>(paths: readonly string[], ask: () => Promise<T>): Promise<T> {
+    for (const path of paths) demandWellFormed(path);
+    const [allowed, seen] = await Promise.allSettled([this.check(...paths), ask()]);
+    if (allowed.status === 'rejected') throw allowed.reason;
+    if (seen.status === 'rejected') throw seen.reason;
+    return seen.value;
+  }
+
   /** Every path, with all links resolved, is inside a known root. PATH_OUTSIDE_POOLS, INVALID_INPUT. */
   private async check(...paths: string[]): Promise<void> {
-    for (const path of paths) {
-      if (!path.startsWith('/') || /[\0\n]/.test(path)) {
-        throw new HoldfastError(
-          'INVALID_INPUT',
-          `The path ${JSON.stringify(path)} must be absolute, without NUL and line ends.`,
-          { path },
-        );
-      }
-    }
+    for (const path of paths) demandWellFormed(path);
     const roots = this.roots.all();
     // A root itself may be a link, and leads where it leads.
     const asked = paths.filter((path) => !roots.includes(path));
@@ -267,6 +267,14 @@ export class ChildTargetFiles implements TargetFiles {
       );
     }
   }
+}
+
+/** INVALID_INPUT. Anything else could be an option of the tool that it is given to, or several names in its answer. */
+function demandWellFormed(path: string): void {
+  if (path.startsWith('/') && !/[\0\n]/.test(path)) return;
+  throw new HoldfastError('INVALID_INPUT', `The path ${JSON.stringify(path)} must be absolute, without NUL and line ends.`, {
+    path,
+  });
 }
 
 /** A file name as a pattern of `find -name` that fits it alone. */
