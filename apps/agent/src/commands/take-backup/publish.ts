@@ -47,15 +47,15 @@ export async function publish(
 ): Promise<void> {
   const folder = join(root, backupFolder(request.header.vmUuid, request.backupId));
   const nvram = facts.plan.nvramPath;
-  await context.step('publish-files', '', { folder }, () =>
-    untilStorageAnswers(ports, request, root, context, async () => {
+  await context.step('publish-files', '', { folder }, (_intent, { repeated }) =>
+    untilStorageAnswers(ports, request, root, context, async (again) => {
       // Files that know nothing of each other, made durable by the folder's sync.
       await together(context.signal, [
         ...facts.copies.map(({ key }) => async () => {
           const path = join(folder, volumeFile(key));
           await ports.files.rename(path + PARTIAL_SUFFIX, path);
         }),
-        () => writeWhole(ports, join(folder, DOMAIN_XML_FILE), facts.moment.domainXml),
+        () => writeWhole(ports, join(folder, DOMAIN_XML_FILE), facts.moment.domainXml, repeated || again),
         async () => {
           if (nvram !== undefined) await copyWhole(ports, nvram, join(folder, NVRAM_FILE));
         },
@@ -79,9 +79,10 @@ export async function publishManifest(
   manifest: Manifest,
 ): Promise<void> {
   const folder = join(root, backupFolder(request.header.vmUuid, request.backupId));
-  await context.step('publish-manifest', '', { manifest }, (intent) =>
-    untilStorageAnswers(ports, request, root, context, async () => {
-      await writeWhole(ports, join(folder, MANIFEST_FILE), `${JSON.stringify(intent.manifest, null, 2)}\n`);
+  await context.step('publish-manifest', '', { manifest }, (intent, { repeated }) =>
+    untilStorageAnswers(ports, request, root, context, async (again) => {
+      const text = `${JSON.stringify(intent.manifest, null, 2)}\n`;
+      await writeWhole(ports, join(folder, MANIFEST_FILE), text, repeated || again);
       const folders = [folder, join(root, vmFolder(request.header.vmUuid)), join(root, 'backups')];
       await together(
         context.signal,
@@ -102,9 +103,12 @@ function writtenElsewhere(request: TakeBackupRequest, folder: string): HoldfastE
   );
 }
 
-/** Writes a small file whole: .partial, fsync, rename. Repeating it is harmless: the same bytes come out. */
-async function writeWhole(ports: CommandPorts, path: string, text: string): Promise<void> {
-  if ((await ports.files.readText(path)) === text) return;
+/**
+ * Writes a small file whole: .partial, fsync, rename. Repeating it is harmless: the same bytes come out. `mayBeThere`: this was
+ * tried before. The first time the name is free, and the rename says so if it is not.
+ */
+async function writeWhole(ports: CommandPorts, path: string, text: string, mayBeThere: boolean): Promise<void> {
+  if (mayBeThere && (await ports.files.readText(path)) === text) return;
   await ports.files.writeText(path + PARTIAL_SUFFIX, text);
   await ports.files.rename(path + PARTIAL_SUFFIX, path);
 }
@@ -118,11 +122,11 @@ async function untilStorageAnswers<T>(
   request: TakeBackupRequest,
   root: string,
   context: StepContext,
-  act: () => Promise<T>,
+  act: (again: boolean) => Promise<T>,
 ): Promise<T> {
   for (let told = false; ;) {
     try {
-      return await act();
+      return await act(told);
     } catch (thrown) {
       const error = await explainStorageFailure(ports, { kind: 'storage', name: request.storage.name, path: root }, thrown);
       if (error.code !== 'STORAGE_HANGING' && error.code !== 'TIMED_OUT') throw error;

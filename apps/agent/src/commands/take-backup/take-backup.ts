@@ -7,7 +7,7 @@
  * Invariants: no delta is merged before the manifest is durable; before it, everything is taken back by merging the new
  * delta into what is under it; after it, everything goes forward.
  */
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Manifest } from '@holdfast/shared/manifest/manifest.js';
@@ -113,17 +113,17 @@ async function copyAndPublish(
   const { root } = await ports.storages.acquire(request.storage, request.header.operationId, 'write');
   const folder = join(root, backupFolder(request.header.vmUuid, request.backupId));
   await context.step('prepare', '', { folder }, async () => {
-    const [, published] = await askedAtOnce([
+    const [, backups] = await askedAtOnce([
       checkSecondarySpace(ports, request, root, plan.volumes),
-      ports.files.stat(join(folder, MANIFEST_FILE)),
+      ports.files.list(dirname(folder)),
     ]);
-    if (published !== undefined) {
+    if (backups?.includes(basename(folder)) === true && (await ports.files.stat(join(folder, MANIFEST_FILE))) !== undefined) {
       throw new HoldfastError('IN_USE', `Backup ${request.backupId} exists already on storage "${request.storage.name}".`, {
         backupId: request.backupId,
       });
     }
     try {
-      await ports.files.makeDirectory(dirname(folder));
+      if (backups === undefined) await ports.files.makeDirectory(dirname(folder));
       await ports.files.makeDirectory(folder);
     } catch (thrown) {
       throw await explainStorageFailure(ports, { kind: 'storage', name: request.storage.name, path: root }, thrown);
