@@ -14,7 +14,6 @@ const PARTS: Readonly<Record<string, readonly string[]>> = {
     'TakeBackup freeze after agent',
     'TakeBackup snapshot before libvirtd',
     'TakeBackup snapshot after power-loss',
-    'TakeBackup look before qemu',
     'TakeBackup copy.{vda} before storage-hang',
     'TakeBackup copy.{vdb} before qemu-img',
     'TakeBackup seal.{vda} before storage-full',
@@ -29,13 +28,11 @@ const PARTS: Readonly<Record<string, readonly string[]>> = {
     'TakeBackup-cancelled undo-merge.vda.1 after libvirtd',
     'TakeBackup-cancelled undo-discard-folder before agent',
     'TakeBackup-stopped snapshot after agent',
-    'TakeBackup-stopped copy.{vda} before power-button',
     'TakeBackup-stopped merge.vda.1 before power-loss',
     'FinishBackupChain merge.vda.1 after power-loss',
   ],
   'a restore and the files that it leaves': [
     'RestoreBackup restore.{vda} before qemu-img',
-    'RestoreBackup restore.{vdb} after storage-hang',
     'RestoreBackup verify.{backup 1}.{vda}.qcow2 before storage-gone',
     'RestoreBackup switch before libvirtd',
     'RestoreBackup switch after agent',
@@ -56,6 +53,9 @@ const PARTS: Readonly<Record<string, readonly string[]>> = {
     'TakeVmSnapshot-stopped snapshot before power-loss',
     'RevertVmSnapshot overlay.vda after agent',
     'RevertVmSnapshot switch before libvirtd',
+  ],
+  // On a tree that is planted for it: what earlier cases leave has other layers to merge.
+  'the deletion of VM snapshots': [
     'DeleteVmSnapshots merge.vda.1 before libvirtd',
     'DeleteVmSnapshots discard.vda.1 after power-loss',
   ],

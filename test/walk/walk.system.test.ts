@@ -3,7 +3,7 @@ import { describe, it } from '@jest/globals';
 import { walk } from './walk.js';
 
 const SEEDS = [1, 2];
-const STEPS = 12;
+const STEPS = 8;
 const WALK_MS = 1_800_000;
 
 describe('a random walk', () => {
