@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { silentLog } from '../../logging/silent-log.js';
-import type { Json, RecordedStep, StepContext } from '../../operations/command.js';
+import type { Attempt, Json, RecordedStep, StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import type { TakeBackupRequest } from '../requests.js';
 import { takeBackupCommand } from './take-backup.js';
@@ -26,10 +26,10 @@ async function resume(found: Record<string, string>): Promise<string[]> {
   } as unknown as CommandPorts;
   const context = {
     recorded: (name: string) => steps.get(name),
-    step: async (name: string, _subject: string, _intent: Json, act: (intent: Json) => Promise<Json>) => {
+    step: async (name: string, _subject: string, _intent: Json, act: (intent: Json, attempt: Attempt) => Promise<Json>) => {
       const record = steps.get(name);
       if (record === undefined) throw new Error(`step ${name} is new`);
-      return record.confirmed ? record.result : act(record.intent);
+      return record.confirmed ? record.result : act(record.intent, { repeated: true });
     },
     pointOfNoReturn: async () => {
       throw new Error('point of no return');
