@@ -2,9 +2,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Operation } from '@holdfast/shared/api/operations.js';
 import type { Breakpoint } from '../system/breakpoints.js';
-import { hasEnded } from '../system/operations.js';
+import { whyOver } from '../system/operations.js';
 import { waitUntil } from '../testbed/wait-until.js';
 import type { CrashBench } from './crash-bench.js';
 import type { StepName } from './crash-case.js';
@@ -25,8 +24,9 @@ export class Strikes {
     let ended = false;
     try {
       await this.bench.stack.first.agent.breakpoints.reached(breakpoint, async () => {
-        ended = hasEnded(await this.bench.stack.api.get<Operation>(`/operations/${operationId}`));
-        return ended ? 'the operation has ended' : undefined;
+        const why = await whyOver(this.bench.stack.api, operationId);
+        ended = why !== undefined;
+        return why;
       });
       return true;
     } catch (error) {
