@@ -8,6 +8,7 @@ import type { ToolCall, ToolResult, ToolRunner } from '../process/tool-runner.js
 import { isAbsent, isInsideRoots, namesIn } from '../images/file-facts.js';
 import type { KnownRoots } from './known-roots.js';
 import type { FileFacts, TargetFiles, TreeEntry } from './target-files.js';
+import { RECORD, literal, records } from './tree-records.js';
 
 /** Metadata calls; a storage that does not answer them in this time hangs. */
 const SHORT_MS = 30_000;
@@ -15,8 +16,6 @@ const SHORT_MS = 30_000;
 const FLUSH_MS = 600_000;
 const DIGEST_MS = 12 * 3_600_000;
 const TEXT_LIMIT_BYTES = 1024 * 1024;
-/** What `find` prints of an entry, as `treeEntry` reads it. */
-const RECORD = '%y\\t%s\\t%b\\t%i\\t%P\\0';
 
 export class ChildTargetFiles implements TargetFiles {
   constructor(
@@ -87,9 +86,10 @@ export class ChildTargetFiles implements TargetFiles {
     await this.must('sync', ['--', dirname(path)], { deadlineMs: FLUSH_MS });
   }
 
-  async sync(path: string, options: { deadlineMs?: number; signal?: AbortSignal } = {}): Promise<void> {
-    await this.check(path);
-    await this.must('sync', ['--', path], {
+  async sync(paths: string | readonly string[], options: { deadlineMs?: number; signal?: AbortSignal } = {}): Promise<void> {
+    const all = [paths].flat();
+    await this.check(...all);
+    await this.must('sync', ['--', ...all], {
       deadlineMs: options.deadlineMs ?? FLUSH_MS,
       ...(options.signal && { signal: options.signal }),
     });
@@ -275,26 +275,6 @@ function demandWellFormed(path: string): void {
   throw new HoldfastError('INVALID_INPUT', `The path ${JSON.stringify(path)} must be absolute, without NUL and line ends.`, {
     path,
   });
-}
-
-/** A file name as a pattern of `find -name` that fits it alone. */
-function literal(name: string): string {
-  return name.replace(/[\\*?[]/g, '\\$&');
-}
-
-function records(stdout: string): TreeEntry[] {
-  return stdout.split('\0').slice(0, -1).map(treeEntry);
-}
-
-function treeEntry(record: string): TreeEntry {
-  const [type = '', size = '0', blocks = '0', inode = '0', ...path] = record.split('\t');
-  return {
-    path: path.join('\t'),
-    kind: type === 'f' ? 'file' : type === 'd' ? 'directory' : 'other',
-    sizeBytes: BigInt(size),
-    allocatedBytes: BigInt(blocks) * 512n,
-    inode: BigInt(inode),
-  };
 }
 
 function failed(tool: string, path: string, result: ToolResult): HoldfastError {

@@ -89,7 +89,8 @@ describe('ChildTargetFiles', () => {
     await files.makeDirectory(join(root, 'backups'));
     await files.makeDirectory(dir);
     await files.makeDirectory(dir);
-    await files.sync(dir);
+    await files.sync([dir, join(root, 'backups')]);
+    await expect(files.sync([dir, '/etc'])).rejects.toMatchObject({ code: 'PATH_OUTSIDE_POOLS' });
     await writeFile(join(dir, 'f'), '');
     await expect(files.removeDirectory(dir)).rejects.toMatchObject({ code: 'TOOL_FAILED' });
     await files.remove(join(dir, 'f'));

@@ -41,8 +41,8 @@ export interface TargetFiles {
   copyFile(from: string, to: string): Promise<void>;
   /** Its parent must exist: nothing is made where a storage should be mounted. Existing is fine. */
   makeDirectory(path: string): Promise<void>;
-  /** fsync of one file or directory. */
-  sync(path: string, options?: { deadlineMs?: number; signal?: AbortSignal }): Promise<void>;
+  /** fsync of files or directories. */
+  sync(paths: string | readonly string[], options?: { deadlineMs?: number; signal?: AbortSignal }): Promise<void>;
   /** Rename inside one file system, replacing nothing: `from` must exist and `to` must not, or `to` must exist and `from` not (repeat of a done rename). */
   rename(from: string, to: string): Promise<void>;
   /**

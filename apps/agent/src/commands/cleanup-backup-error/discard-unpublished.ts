@@ -24,6 +24,6 @@ export async function discardUnpublished(
     return {};
   }
   // Who renamed it may have died before it was durable: what can be read may still be lost with the power of the storage.
-  for (const one of [folder, join(root, vmFolder(vmUuid)), join(root, BACKUPS_FOLDER)]) await ports.files.sync(one);
+  await ports.files.sync([folder, join(root, vmFolder(vmUuid)), join(root, BACKUPS_FOLDER)]);
   return { manifest };
 }

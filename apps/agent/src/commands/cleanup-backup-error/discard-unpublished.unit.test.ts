@@ -20,7 +20,7 @@ async function discard(files: Record<string, string>): Promise<{ result: unknown
         events.push(`remove ${path}`);
       },
       removeDirectory: async (path: string) => void events.push(`rmdir ${path}`),
-      sync: async (path: string) => void events.push(`sync ${path}`),
+      sync: async (paths: string | readonly string[]) => void events.push(...[paths].flat().map((path) => `sync ${path}`)),
     },
   } as unknown as CommandPorts;
   return { result: await discardUnpublished(ports, '/store', 'vm', 'b'), events };

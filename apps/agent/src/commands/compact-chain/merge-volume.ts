@@ -53,8 +53,7 @@ export async function replaceVolume(ports: CommandPorts, { top, base }: MergePla
     }
     await ports.files.replace(base, top);
   }
-  await ports.files.sync(dirname(top));
-  await ports.files.sync(dirname(base));
+  await ports.files.sync([dirname(top), dirname(base)]);
   return null;
 }
 

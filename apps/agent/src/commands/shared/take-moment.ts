@@ -1,7 +1,7 @@
 /**
- * The moment of a backup or a VM snapshot: freeze (when wished) → one atomic snapshot → thaw, as separate calls, then a look at
- * what came of it: a guest does not wait for that. Owns the freeze budget.
- * Order: duty "thaw" durable → freeze → snapshot → thaw until the guest says thawed → duty gone → look.
+ * The moment of a backup or a VM snapshot: freeze (when wished) → one atomic snapshot → thaw, as separate calls; and the look at
+ * what came of it, for which no guest waits: the caller says when. Owns the freeze budget.
+ * Order: duty "thaw" durable → freeze → snapshot → thaw until the guest says thawed → duty gone; then the look.
  */
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
@@ -38,18 +38,16 @@ export type NewLayers = {
   readonly deltaInodes: { readonly [target: string]: string };
 };
 
-/** Freezes, snapshots, thaws and looks. Returns what was recorded and how long the guest was frozen. */
-export async function takeMoment(
-  ports: CommandPorts,
-  wish: MomentWish,
-  context: StepContext,
-): Promise<FreezeRecord & { quiesced: boolean; frozenMs: number }> {
-  const moment = await freezeSnapshotThaw(ports, wish, context);
+/**
+ * After `takeMoment`, and before anything is final: the VM uses the new layers and starts from them. What the snapshot froze may
+ * be read meanwhile. CHAIN_UNEXPLAINED, DEFINITION_DRIFT, NOT_FOUND.
+ */
+export async function lookAfterMoment(ports: CommandPorts, wish: MomentWish, context: StepContext): Promise<void> {
   await context.step('look', '', {}, () => look(ports, wish, context));
-  return moment;
 }
 
-async function freezeSnapshotThaw(
+/** Freezes, snapshots and thaws. Returns what was recorded and how long the guest was frozen. */
+export async function takeMoment(
   ports: CommandPorts,
   wish: MomentWish,
   context: StepContext,

@@ -1,10 +1,11 @@
 /**
- * Copying the frozen layers of one volume to secondary. Owns the order: `.partial` (created or replaced) → data → fsync (beside
+ * Copying the frozen layers of one volume to secondary. Owns the order: `.partial` (made anew) → data → fsync (beside
  * it the digest, which reads what has just been written from memory) → qemu-img check. Nothing here has a final name.
  */
 import { join } from 'node:path';
 import { PARTIAL_SUFFIX, backupFolder, parentVolumeFile, volumeFile } from '@holdfast/shared/manifest/paths.js';
 import type { StepContext } from '../../operations/command.js';
+import { askedAtOnce } from '../../process/asked-at-once.js';
 import type { CommandPorts } from '../ports.js';
 import type { TakeBackupRequest } from '../requests.js';
 import { explainStorageFailure } from '../shared/explain-storage-failure.js';
@@ -48,8 +49,8 @@ export async function copyVolume(
         totalBytes: volume.estimateBytes,
       });
   try {
-    const { digest } = await context.step('copy', volume.key, { target }, async () => {
-      await ports.files.remove(target);
+    const { digest } = await context.step('copy', volume.key, { target }, async (_intent, { repeated }) => {
+      if (repeated) await ports.files.remove(target);
       const call = { targetPath: target, coroutines: request.coroutines, signal, onProgress: report('copy') };
       if (parentFile === undefined || volume.copyLayers === undefined) {
         const [top] = volume.before;
@@ -76,8 +77,7 @@ export async function copyVolume(
     });
     return await context.step('seal', volume.key, { target }, async () => {
       report('check')(1);
-      await ports.images.check(target);
-      const facts = await ports.files.stat(target);
+      const [, facts] = await askedAtOnce([ports.images.check(target), ports.files.stat(target)]);
       return {
         key: volume.key,
         sizeBytes: String(facts?.sizeBytes ?? 0n),

@@ -1,6 +1,6 @@
 /**
  * Publishing a backup on secondary. Owns the order of writes:
- *   1. each `<key>.qcow2.partial` → `<key>.qcow2`; domain.xml and nvram.fd by .partial and rename; fsync of the folder
+ *   1. each `.partial` → its final name: `<key>.qcow2`, domain.xml, nvram.fd; fsync of the folder
  *   2. manifest.json.partial, fsync → manifest.json, fsync of the folder, of the VM's folder and of backups/, and a look by the
  *      storage's identity that all of it is on the storage and not under a mount point
  * Until 2 the backup does not exist; after it nothing of it changes any more.
@@ -20,10 +20,10 @@ import {
 import type { StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import type { TakeBackupRequest } from '../requests.js';
-import { copyWhole } from '../shared/copy-whole.js';
 import { explainStorageFailure } from '../shared/explain-storage-failure.js';
 import { together } from '../shared/together.js';
 import type { CopiedVolume } from './copy.js';
+import { descriptionFiles } from './describe.js';
 import { isOnStorage } from './on-storage.js';
 import type { FreezeRecord } from '../shared/take-moment.js';
 import type { Preflight } from './preflight.js';
@@ -46,20 +46,14 @@ export async function publish(
   facts: Publication,
 ): Promise<void> {
   const folder = join(root, backupFolder(request.header.vmUuid, request.backupId));
-  const nvram = facts.plan.nvramPath;
-  await context.step('publish-files', '', { folder }, (_intent, { repeated }) =>
-    untilStorageAnswers(ports, request, root, context, async (again) => {
+  const names = [...facts.copies.map(({ key }) => volumeFile(key)), ...descriptionFiles(facts.plan)];
+  await context.step('publish-files', '', { folder }, () =>
+    untilStorageAnswers(ports, request, root, context, async () => {
       // Files that know nothing of each other, made durable by the folder's sync.
-      await together(context.signal, [
-        ...facts.copies.map(({ key }) => async () => {
-          const path = join(folder, volumeFile(key));
-          await ports.files.rename(path + PARTIAL_SUFFIX, path);
-        }),
-        () => writeWhole(ports, join(folder, DOMAIN_XML_FILE), facts.moment.domainXml, repeated || again),
-        async () => {
-          if (nvram !== undefined) await copyWhole(ports, nvram, join(folder, NVRAM_FILE));
-        },
-      ]);
+      await together(
+        context.signal,
+        names.map((name) => () => ports.files.rename(join(folder, name) + PARTIAL_SUFFIX, join(folder, name))),
+      );
       await ports.files.sync(folder);
       return null;
     }),
@@ -84,10 +78,7 @@ export async function publishManifest(
       const text = `${JSON.stringify(intent.manifest, null, 2)}\n`;
       await writeWhole(ports, join(folder, MANIFEST_FILE), text, repeated || again);
       const folders = [folder, join(root, vmFolder(request.header.vmUuid)), join(root, 'backups')];
-      await together(
-        context.signal,
-        folders.map((one) => () => ports.files.sync(one)),
-      );
+      await ports.files.sync(folders);
       if (!(await isOnStorage(ports, request, context))) throw writtenElsewhere(request, folder);
       return null;
     }),

@@ -1,8 +1,8 @@
 /**
  * TakeBackup. Owns the order of its steps; each file beside this one owns one part.
  *
- *   preflight → storage → prepare → freeze → snapshot → thaw → look → copy/seal (volumes in parallel) → publish-files →
- *   publish-manifest → [point of no return] → merge/discard per volume → finish
+ *   preflight → storage → prepare → freeze → snapshot → thaw → look, describe, copy/seal per volume (all in parallel) →
+ *   publish-files → publish-manifest → [point of no return] → merge/discard per volume → finish
  *
  * Invariants: no delta is merged before the manifest is durable; before it, everything is taken back by merging the new
  * delta into what is under it; after it, everything goes forward.
@@ -20,10 +20,11 @@ import { mergeOrPostpone } from '../merge/merge-or-postpone.js';
 import { bigintJson } from '../shared/bigint-json.js';
 import { explainStorageFailure } from '../shared/explain-storage-failure.js';
 import { chainPaths, observeExisting, observeSettled, withHypervisor } from '../shared/observe-settled.js';
-import { takeMoment, type FreezeRecord, type MomentWish, type NewLayers } from '../shared/take-moment.js';
+import { lookAfterMoment, takeMoment, type FreezeRecord, type MomentWish, type NewLayers } from '../shared/take-moment.js';
 import { together } from '../shared/together.js';
 import { waitsForHypervisor } from '../shared/waits-for-hypervisor.js';
 import { copyVolume, type CopiedVolume } from './copy.js';
+import { describe } from './describe.js';
 import { isOnStorage } from './on-storage.js';
 import { checkSecondarySpace, preflight, type Preflight } from './preflight.js';
 import { publish, publishManifest } from './publish.js';
@@ -134,7 +135,12 @@ async function copyAndPublish(
   const disks = request.volumes.map(({ target, newDeltaPath }) => ({ target, newPath: newDeltaPath }));
   const wish: MomentWish = { header, what: 'backup', quiesce, freezeBudgetMs, freeze: plan.freeze, disks };
   const moment = await takeMoment(ports, wish, context);
-  const copies = await copyAll(ports, request, context, root, plan);
+  // What the snapshot froze is copied while the VM is looked at: the look has ended well before anything is published.
+  const [copies = []] = await together<CopiedVolume[] | undefined>(context.signal, [
+    (signal) => copyAll(ports, request, context, root, plan, signal),
+    () => lookAfterMoment(ports, wish, context).then(() => undefined),
+    () => describe(ports, request, context, root, { plan, moment }).then(() => undefined),
+  ]);
   await publish(ports, request, context, root, { plan, moment, copies });
 }
 
@@ -145,10 +151,11 @@ async function copyAll(
   context: StepContext,
   root: string,
   plan: Preflight,
+  signal: AbortSignal,
 ): Promise<CopiedVolume[]> {
   return together(
-    context.signal,
-    plan.volumes.map((volume) => (signal) => copyVolume(ports, request, context, root, volume, signal)),
+    signal,
+    plan.volumes.map((volume) => (either) => copyVolume(ports, request, context, root, volume, either)),
   );
 }
 

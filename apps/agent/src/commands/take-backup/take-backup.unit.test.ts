@@ -21,7 +21,7 @@ async function resume(found: Record<string, string>): Promise<string[]> {
       readText: async (path: string) => found[path],
       writeText: async (path: string) => void events.push(`write ${path}`),
       rename: async (_from: string, to: string) => void events.push(`rename ${to}`),
-      sync: async (path: string) => void events.push(`sync ${path}`),
+      sync: async (paths: readonly string[]) => void events.push(...paths.map((path) => `sync ${path}`)),
     },
   } as unknown as CommandPorts;
   const context = {

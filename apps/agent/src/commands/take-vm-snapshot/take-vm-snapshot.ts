@@ -18,7 +18,7 @@ import { decideFreeze } from '../shared/decide-freeze.js';
 import { demandSettledVm } from '../shared/demand-settled-vm.js';
 import { observeExisting } from '../shared/observe-settled.js';
 import { demandPrimarySpace, OVERLAY_HEADROOM_BYTES } from '../shared/primary-space.js';
-import { takeMoment, type FreezeRecord, type NewLayers } from '../shared/take-moment.js';
+import { lookAfterMoment, takeMoment, type FreezeRecord, type MomentWish, type NewLayers } from '../shared/take-moment.js';
 import { undoMoment } from '../shared/undo-moment.js';
 
 export function takeVmSnapshotCommand(ports: CommandPorts): Command<TakeVmSnapshotRequest, TakeVmSnapshotResult> {
@@ -45,13 +45,14 @@ async function run(
   const { freeze } = await context.step('preflight', '', {}, () => preflight(ports, request, context));
   if (!context.pastPointOfNoReturn) {
     const disks = request.volumes.map(({ target, newOverlayPath }) => ({ target, newPath: newOverlayPath }));
-    await takeMoment(ports, { header, what: 'snapshot', quiesce, freezeBudgetMs, freeze, disks }, context);
+    const wish: MomentWish = { header, what: 'snapshot', quiesce, freezeBudgetMs, freeze, disks };
+    await takeMoment(ports, wish, context);
+    await lookAfterMoment(ports, wish, context);
     await context.pointOfNoReturn();
   }
   for (const { target, newOverlayPath } of request.volumes) {
     await context.step('sync', target, { path: newOverlayPath }, async ({ path }) => {
-      await ports.files.sync(path);
-      await ports.files.sync(dirname(path));
+      await ports.files.sync([path, dirname(path)]);
       return null;
     });
   }
