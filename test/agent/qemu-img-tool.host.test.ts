@@ -140,6 +140,18 @@ describe('QemuImgTool with any file name', () => {
     expect((await chainOf(b, 'qcow2', [here])).map((layer) => layer.inode)).toContain((await stat(a, { bigint: true })).ino);
   });
 
+  it('sees whether anything was ever written to a layer, were it zeros', async () => {
+    const path = join(await folder('untouched'), 'top');
+    await images.create(`${path}.base`, 4n * MiB);
+    await write(`${path}.base`, 1, '0', '4M');
+    await images.create(path, 4n * MiB, { name: `${path}.base`, format: 'qcow2' });
+    expect(await images.isUntouched(path)).toBe(true);
+    expect(await images.isUntouched(`${path}.base`)).toBe(false);
+    await run(['qemu-io', '-f', 'qcow2', '-c', 'write -z 1M 64k', path]);
+    expect(await images.isUntouched(path)).toBe(false);
+    await expect(images.isUntouched(`${path}.gone`)).rejects.toMatchObject({ code: 'TOOL_FAILED' });
+  });
+
   it('copies two layers onto one file, zeroed clusters included', async () => {
     const here = await folder('two layers');
     const path = (name: string) => join(here, name);

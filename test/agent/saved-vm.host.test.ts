@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { bigintJson } from '../../apps/agent/src/commands/shared/bigint-json.js';
 import type { CleanupBackupErrorRequest } from '../../apps/agent/src/commands/requests.js';
 import type { OperationView } from '../../apps/agent/src/operations/operation-view.js';
+import { run } from '../testbed/command.js';
 import { imagesEqual } from '../testbed/images.js';
 import { TestHost } from '../testbed/test-host.js';
 import { TestVm } from '../testbed/test-vm.js';
@@ -15,8 +16,9 @@ import { CommandRig, type TakeBackupResult } from './command-rig.js';
 let host: TestHost;
 let vm: TestVm;
 let rig: CommandRig;
-/** The step after which the VM is saved, and what is done then. */
-let save: { readonly after: string; readonly then?: () => unknown } | undefined;
+/** What happens once after a step, by its name. */
+const after = new Map<string, () => Promise<unknown>>();
+const save = (): Promise<unknown> => host.virsh('managedsave', vm.uuid);
 const keys = new Map([['vda', randomUUID()]]);
 
 beforeAll(async () => {
@@ -30,11 +32,9 @@ beforeAll(async () => {
     undoPatienceMs: 1_000,
     breakpoints: {
       async reached(step, _subject, phase) {
-        if (step !== save?.after || phase !== 'after') return;
-        const { then } = save;
-        save = undefined;
-        await host.virsh('managedsave', vm.uuid);
-        await then?.();
+        const act = phase === 'after' ? after.get(step) : undefined;
+        after.delete(act === undefined ? '' : step);
+        await act?.();
       },
     },
   });
@@ -63,6 +63,11 @@ function cleanup(deltaPaths: string[]): Promise<OperationView> {
   return rig.end('CleanupBackupError', request);
 }
 
+/** What the definition starts from. */
+async function defined(): Promise<string | undefined> {
+  return (await rig.hypervisor.definedSources(vm.uuid)).get('vda');
+}
+
 /** Starts the VM and shows that it went on from its memory instead of booting. */
 async function wakes(mark: string): Promise<void> {
   await host.virsh('start', vm.uuid);
@@ -77,7 +82,7 @@ describe('a VM that is saved with its memory while it is backed up', () => {
     first = await backup();
     expect(first.view).toMatchObject({ state: 'Succeeded', vmOutcome: 'AsAfter' });
     await vm.mustShell('echo published > /run/mark');
-    save = { after: 'publish-manifest' };
+    after.set('publish-manifest', save);
     const second = await backup(first);
     expect(await vm.domstate()).toBe('shut off');
     expect(second.view).toMatchObject({ state: 'Succeeded', vmOutcome: 'MergePending' });
@@ -98,7 +103,10 @@ describe('a VM that is saved with its memory while it is backed up', () => {
   it('keeps every layer until it was started again, when the backup is taken back', async () => {
     await vm.mustShell('echo unpublished > /run/mark');
     const request = await rig.backupRequest(keys, first);
-    save = { after: 'seal', then: () => rig.runner.cancel(request.header.operationId) };
+    after.set('seal', async () => {
+      await save();
+      await rig.runner.cancel(request.header.operationId);
+    });
     const view = await rig.end('TakeBackup', request);
     expect(await vm.domstate()).toBe('shut off');
     expect(view).toMatchObject({ state: 'Failed', vmOutcome: 'MergePending' });
@@ -113,5 +121,52 @@ describe('a VM that is saved with its memory while it is backed up', () => {
     await vm.copyDisk('vda', reference);
     expect(third.view).toMatchObject({ state: 'Succeeded', vmOutcome: 'AsAfter' });
     expect(await imagesEqual(rig.file(third.id, keys.get('vda') ?? ''), 'qcow2', reference, 'raw')).toBe(true);
+    first = third;
+  });
+
+  it('gets back the layer that its saved state names, when it was saved right before the snapshot', async () => {
+    await vm.mustShell('echo before > /run/mark');
+    const request = await rig.backupRequest(keys, first);
+    const newPath = request.volumes[0]?.newDeltaPath ?? '';
+    const before = await defined();
+    after.set('prepare', save);
+    const view = await rig.end('TakeBackup', request);
+    expect(view).toMatchObject({ state: 'Failed', vmOutcome: 'MergePending', error: { code: 'WRONG_STATE' } });
+    expect(view.error?.message).toContain('saved with its memory right before');
+    // Set back while it sleeps: otherwise the guard would refuse its start, and rightly so.
+    expect(await defined()).toBe(before);
+    await wakes('before');
+    expect(await cleanup([newPath])).toMatchObject({ state: 'Succeeded', vmOutcome: 'AsAfter' });
+    expect((await vm.chain('vda')).map(({ filename }) => filename)).toEqual([before, expect.any(String)]);
+    first = await backup(first);
+    expect(first.view).toMatchObject({ state: 'Succeeded', vmOutcome: 'AsAfter' });
+  });
+
+  it('is defined again on the layer that it woke on, when it was started before its snapshot was taken back', async () => {
+    await vm.mustShell('echo woken > /run/mark');
+    const before = await defined();
+    const request = await rig.backupRequest(keys, first);
+    after.set('prepare', save);
+    after.set('snapshot', () => host.virsh('start', vm.uuid));
+    const view = await rig.end('TakeBackup', request);
+    expect(view).toMatchObject({ state: 'Failed', vmOutcome: 'AsBefore' });
+    expect((await vm.mustShell('cat /run/mark')).trim()).toBe('woken');
+    expect(await defined()).toBe(before);
+    first = await backup(first);
+    expect(first.view).toMatchObject({ state: 'Succeeded', vmOutcome: 'AsAfter' });
+  });
+
+  it('keeps a layer that somebody has written to, although its saved state does not name it', async () => {
+    await vm.mustShell('echo written > /run/mark');
+    const request = await rig.backupRequest(keys, first);
+    const newPath = request.volumes[0]?.newDeltaPath ?? '';
+    after.set('prepare', save);
+    after.set('snapshot', () => run(['qemu-io', '-f', 'qcow2', '-c', 'write -z 0 64k', newPath]));
+    const view = await rig.end('TakeBackup', request);
+    expect(view).toMatchObject({ state: 'Failed', vmOutcome: 'MergePending' });
+    expect(await defined()).toBe(newPath);
+    await host.virsh('start', vm.uuid);
+    expect(await cleanup([newPath])).toMatchObject({ state: 'Failed', vmOutcome: 'MergePending' });
+    expect(await defined()).toBe(newPath);
   });
 });

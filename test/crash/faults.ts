@@ -23,6 +23,21 @@ const SAVED_MS = 1_500;
 /** Kept by the guest in memory alone. */
 const MEMORY_MARK = 'awake-since-before';
 
+/** An owner tries again for so long. */
+const START_MS = 60_000;
+
+async function startWithin(bench: CrashBench, limitMs: number): Promise<void> {
+  for (const deadline = Date.now() + limitMs; ;) {
+    try {
+      await bench.host.virsh('start', bench.vm.uuid);
+      return;
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+      await sleep(1_000);
+    }
+  }
+}
+
 /** A tool is killed as soon as one runs: at the breakpoint, or the next one that the operation starts. */
 function killTool(tool: string): Fault {
   return {
@@ -92,7 +107,8 @@ export const FAULTS: readonly Fault[] = [
     async heal(bench) {
       if (!bench.notes.includes('saved')) return;
       await sleep(SAVED_MS);
-      await bench.host.virsh('start', bench.vm.uuid);
+      // Saved between the freeze and the snapshot, its start is refused until what was put on since is taken off again.
+      await startWithin(bench, START_MS);
       // Asked through the control shell: it answers whether file systems are frozen or not.
       const mark = await bench.vm.mustShell('cat /run/mark', 60_000);
       if (mark.trim() !== MEMORY_MARK) throw new Error('the saved VM booted anew instead of waking from its memory');

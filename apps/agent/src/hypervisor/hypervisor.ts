@@ -63,6 +63,8 @@ export interface Hypervisor {
 
   /** True when libvirt holds the memory of the stopped domain (virsh managedsave): its next start takes the disks named there. */
   hasSavedState(uuid: string): Promise<boolean>;
+  /** The file of each disk, by target, that the saved state of the domain will start with. Ask only when it has one. */
+  savedSources(uuid: string): Promise<ReadonlyMap<string, string>>;
 
   /** Asks the guest to freeze, waiting for it at most so long. A timeout is unknown: the freeze may still happen. */
   freeze(uuid: string, timeoutMs: number): Promise<void>;

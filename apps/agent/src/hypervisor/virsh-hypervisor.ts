@@ -131,6 +131,10 @@ export class VirshHypervisor implements Hypervisor {
     return saved.split('\n').includes(checked(uuid));
   }
 
+  async savedSources(uuid: string): Promise<ReadonlyMap<string, string>> {
+    return diskSources(await this.onDomain(uuid, ['managedsave-dumpxml']));
+  }
+
   async freeze(uuid: string, timeoutMs: number): Promise<void> {
     await this.askGuestAgent(uuid, 'guest-fsfreeze-freeze', timeoutMs);
   }

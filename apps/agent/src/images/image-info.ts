@@ -1,5 +1,5 @@
 /**
- * Reads what `qemu-img info --output=json` says about one image. Pure: text in, facts out.
+ * Reads what qemu-img says about one image. Pure: text in, facts out.
  */
 import type { ImageFormat } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
@@ -56,6 +56,11 @@ export function resolveBackingName(imagePath: string, name: string): string | un
   const slash = name.indexOf('/');
   if (colon !== -1 && (slash === -1 || colon < slash)) return undefined;
   return `${imagePath.slice(0, imagePath.lastIndexOf('/') + 1)}${name}`;
+}
+
+/** The extents of one layer in what `qemu-img map --output=json` says. `present`: a cluster stands for it, be it for zeros. */
+export function parseMap(json: string): readonly { readonly present: boolean }[] {
+  return (JSON.parse(json) as { present?: boolean }[]).map(({ present }) => ({ present: present !== false }));
 }
 
 /** The newest share, 0 to 1, in a piece of `qemu-img -p` output; undefined when it holds none. */

@@ -36,9 +36,13 @@ export async function isLockedFor(tools: ToolRunner, probe: LockProbe): Promise<
   });
 }
 
+/** One image without what is under it, as QEMU's tools take it in place of a path. `file`: more options of its file. */
+export function layerAlone(path: string, driver: ImageFormat, file: { readonly locking?: 'on' | 'off' } = {}): string {
+  const backing = driver === 'qcow2' ? { backing: null } : {};
+  return `json:${JSON.stringify({ driver, ...backing, file: { driver: 'file', filename: path, ...file } })}`;
+}
+
 function open(tools: ToolRunner, probe: LockProbe, locking: 'on' | 'off') {
-  const driver = probe.for === 'write' ? 'raw' : probe.format;
-  const layerAlone = driver === 'qcow2' ? { backing: null } : {};
-  const name = `json:${JSON.stringify({ driver, ...layerAlone, file: { driver: 'file', filename: probe.path, locking } })}`;
+  const name = layerAlone(probe.path, probe.for === 'write' ? 'raw' : probe.format, { locking });
   return tools.run('qemu-io', [...(probe.for === 'read' ? ['-r'] : []), '-c', 'quit', name], { deadlineMs: DEADLINE_MS });
 }

@@ -62,6 +62,9 @@ export interface ImageTool {
   /** True when some process holds the image's write lock (probed without writing). */
   isLocked(path: string, format: ImageFormat): Promise<boolean>;
 
+  /** True when nothing was ever written to this one qcow2 layer: no cluster of it stands for anything, not even for zeros. */
+  isUntouched(path: string): Promise<boolean>;
+
   /** New qcow2 file; with backing: the name goes into the header as given. Fails when the path exists. */
   create(path: string, sizeBytes: bigint, backing?: { name: string; format: ImageFormat }): Promise<void>;
   /** Flattens the whole chain of the source into a new stand-alone qcow2. Not durable until the caller has synced the file. */

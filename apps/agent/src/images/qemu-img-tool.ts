@@ -10,8 +10,8 @@ import type { ToolCall, ToolRunner } from '../process/tool-runner.js';
 import { demandAbsent, demandAbsolute, fileFacts, isInsideRoots, type FileFacts } from './file-facts.js';
 import { FileLook, seeFiles } from './file-look.js';
 import { HeldHeaders } from './held-headers.js';
-import { parseImageInfo, parseProgress } from './image-info.js';
-import { isLockedFor, type LockProbe } from './image-locks.js';
+import { parseImageInfo, parseMap, parseProgress } from './image-info.js';
+import { isLockedFor, layerAlone, type LockProbe } from './image-locks.js';
 import type { ChainWish, CopyWish, ImageInfo, ImageTool, LongCall } from './image-tool.js';
 
 const QUICK_MS = 30_000;
@@ -93,6 +93,14 @@ export class QemuImgTool implements ImageTool {
    */
   async isLocked(path: string, _format: ImageFormat): Promise<boolean> {
     return isLockedFor(this.tools, { path, for: 'write' });
+  }
+
+  async isUntouched(path: string): Promise<boolean> {
+    demandAbsolute(path);
+    const args = ['map', '--output=json', layerAlone(path, 'qcow2')];
+    const answer = await this.tools.run('qemu-img', args, { deadlineMs: QUICK_MS });
+    if (answer.exitCode !== 0) throw await this.explain(args, answer, [{ path, for: 'read', format: 'qcow2' }]);
+    return parseMap(answer.stdout).every(({ present }) => !present);
   }
 
   async create(path: string, sizeBytes: bigint, backing?: { name: string; format: ImageFormat }): Promise<void> {

@@ -9,6 +9,7 @@ import type { CommandPorts } from '../ports.js';
 import type { PinnedLayer } from '../requests.js';
 import { demandUnused } from '../shared/demand-unused.js';
 import { observeExisting } from '../shared/observe-settled.js';
+import { repointDefinition } from './repoint-definition.js';
 
 /**
  * `pins`: of the VM's snapshots, as they are now. FILE_IN_USE, WRONG_STATE, IMAGE_LOCKED, PLAN_OUTDATED; a file that is gone
@@ -23,7 +24,7 @@ export async function discardDelta(
 ): Promise<null> {
   if ((await ports.files.stat(path)) === undefined) return null;
   if (context.rebooted) throw ofAnotherBoot(vmUuid, path);
-  const domain = await observeExisting(ports, vmUuid, context.log);
+  const domain = await repointDefinition(ports, context, await observeExisting(ports, vmUuid, context.log), path);
   await demandUnused(ports, vmUuid, domain, path, pins);
   if (await isHeld(ports, vmUuid, path, domain.state !== 'shut-off')) {
     throw new HoldfastError('IMAGE_LOCKED', `${path} is locked by a running process, so it is not deleted.`, {

@@ -13,7 +13,7 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import type { ChainChanges, MergeVolume } from '../requests.js';
-import { demandNoSavedState } from '../shared/demand-no-saved-state.js';
+import { demandSavedBelow } from '../shared/saved-state.js';
 import { observeExisting } from '../shared/observe-settled.js';
 import { mergeSubject, NO_CHANGES, pinsAfter, recordedChanges } from './chain-changes.js';
 import { commitLive } from './commit-live.js';
@@ -123,7 +123,7 @@ async function mergeOne(
     if (!intent.commit) return 'merged';
     const fate = fateOf({ tree: seen.tree, untouchable: await untouchableOf(ports, domain, seen) }, intent.path);
     if (fate.kind !== 'merge') return 'kept';
-    await demandNoSavedState(ports, domain);
+    await demandSavedBelow(ports, domain, intent);
     try {
       if (domain.persistent) await forgetBackingStore(ports, vmUuid, intent.target);
       if (inChain && domain.state !== 'shut-off') await commitLive(ports, context, domain, intent);

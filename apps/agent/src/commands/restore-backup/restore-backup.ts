@@ -19,7 +19,7 @@ import { bigintJson } from '../shared/bigint-json.js';
 import { copyWhole } from '../shared/copy-whole.js';
 import { chainPaths, observeSettled, withHypervisor } from '../shared/observe-settled.js';
 import { findDamage } from '../shared/find-damage.js';
-import { demandNoSavedState } from '../shared/demand-no-saved-state.js';
+import { demandNoSavedState } from '../shared/saved-state.js';
 import { demandUnchangedDisks } from '../shared/demand-unchanged-disks.js';
 import { demandPrimarySpace } from '../shared/primary-space.js';
 import { readBackup, type ReadBackup } from '../shared/read-backup.js';

@@ -7,7 +7,7 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import type { RevertVmSnapshotRequest, RevertVmSnapshotVolume } from '../requests.js';
-import { demandNoSavedState } from '../shared/demand-no-saved-state.js';
+import { demandNoSavedState } from '../shared/saved-state.js';
 import { demandUnchangedDisks } from '../shared/demand-unchanged-disks.js';
 import { diskOf, observeExisting } from '../shared/observe-settled.js';
 import { demandPrimarySpace, OVERLAY_HEADROOM_BYTES } from '../shared/primary-space.js';

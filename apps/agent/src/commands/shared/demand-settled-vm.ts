@@ -5,7 +5,7 @@
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { CommandPorts } from '../ports.js';
-import { demandNoSavedState } from './demand-no-saved-state.js';
+import { demandNoSavedState } from './saved-state.js';
 
 /** The VM's first problem, or WRONG_STATE while it changes its power state or has a saved one. */
 export async function demandSettledVm(

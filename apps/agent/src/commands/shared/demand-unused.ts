@@ -7,7 +7,7 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { CommandPorts } from '../ports.js';
 import type { PinnedLayer } from '../requests.js';
 import { layersNeeded } from '../merge/observe-tree.js';
-import { demandNoSavedState } from './demand-no-saved-state.js';
+import { demandNoSavedState } from './saved-state.js';
 import { withHypervisor } from './observe-settled.js';
 
 /**

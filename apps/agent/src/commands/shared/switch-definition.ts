@@ -7,7 +7,7 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { PARTIAL_SUFFIX } from '@holdfast/shared/manifest/paths.js';
 import type { CommandHeader, StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
-import { demandNoSavedState } from './demand-no-saved-state.js';
+import { demandNoSavedState } from './saved-state.js';
 import { demandUnchangedDisks, type PlannedDisk } from './demand-unchanged-disks.js';
 import { chainPaths, withHypervisor } from './observe-settled.js';
 

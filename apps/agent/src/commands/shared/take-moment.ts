@@ -9,6 +9,7 @@ import type { CommandHeader, StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
 import { discardDelta } from '../merge/discard-delta.js';
 import type { QuiesceWish } from '../requests.js';
+import { demandSavedWith } from './saved-state.js';
 import { chainPaths, diskOf, observeSettled, withHypervisor } from './observe-settled.js';
 
 const CALL_MS = 5_000;
@@ -40,7 +41,7 @@ export type NewLayers = {
 
 /**
  * After `takeMoment`, and before anything is final: the VM uses the new layers and starts from them. What the snapshot froze may
- * be read meanwhile. CHAIN_UNEXPLAINED, DEFINITION_DRIFT, NOT_FOUND.
+ * be read meanwhile. CHAIN_UNEXPLAINED, DEFINITION_DRIFT, NOT_FOUND; WRONG_STATE: it was saved with its memory before the snapshot.
  */
 export async function lookAfterMoment(ports: CommandPorts, wish: MomentWish, context: StepContext): Promise<void> {
   await context.step('look', '', {}, () => look(ports, wish, context));
@@ -183,6 +184,7 @@ async function look(ports: CommandPorts, wish: MomentWish, context: StepContext)
     });
   }
   refuseDrift(wish, domain);
+  await demandSavedWith(ports, domain, wish.disks);
   const inodeOf = (disk: MomentWish['disks'][number]) =>
     diskOf(domain, disk.target).layers.find((layer) => layer.path === disk.newPath)?.inode;
   const deltaInodes = Object.fromEntries(wish.disks.map((disk) => [disk.target, String(inodeOf(disk))]));
