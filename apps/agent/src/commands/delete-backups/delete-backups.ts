@@ -9,7 +9,7 @@
  */
 import { join } from 'node:path';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-import { IDENTITY_FILE, MANIFEST_FILE, backupFolder } from '@holdfast/shared/manifest/paths.js';
+import { backupFolder } from '@holdfast/shared/manifest/paths.js';
 import type { Command, Outcome, StepContext } from '../../operations/command.js';
 import { joinChanges, recordedChanges } from '../merge/chain-changes.js';
 import { mergeOrPostpone } from '../merge/merge-or-postpone.js';
@@ -120,25 +120,13 @@ async function deleteFromStorage(
       explained(async (): Promise<Deleted> => {
         const folder = join(root, backupFolder(vmUuid, backupId));
         const bytes = await allocatedIn(ports, folder);
-        await discardBackupFolder(ports, root, vmUuid, backupId, { unpublish: true });
-        // An unmounted storage looks like one on which everything is deleted; one that is back by now still has the manifest.
-        const mounted = (await ports.files.stat(join(root, IDENTITY_FILE))) !== undefined;
-        const names = (await ports.files.list(folder)) ?? [];
-        if (!mounted || names.includes(MANIFEST_FILE)) throw gone(storage.name, root);
-        return { freedBytes: String(bytes - (await allocatedIn(ports, folder))), left: names };
+        const left = await discardBackupFolder(ports, root, vmUuid, backupId, { unpublish: true });
+        return { freedBytes: String(bytes - (await allocatedIn(ports, folder))), left };
       }),
     );
     if (left.length > 0) context.warn(`The folder of backup ${backupId} stays: ${left.join(', ')} in it is not of Holdfast.`);
   }
   await ports.storages.release(storage.id, context.operationId);
-}
-
-function gone(name: string, root: string): HoldfastError {
-  return new HoldfastError(
-    'STORAGE_MISSING',
-    `Secondary storage "${name}" went away from ${root} while backups were deleted. Bring it back; the deletion is tried again.`,
-    { path: root },
-  );
 }
 
 /** Bytes that the files of a folder really take; 0 when it is not there. */
