@@ -36,7 +36,8 @@ export default {
     { ...common, displayName: 'host', roots, testMatch: ['**/*.host.test.ts'] },
     { ...common, displayName: 'system', roots, testMatch: ['**/*.system.test.ts'] },
   ],
-  testTimeout: 180_000,
+  // Longer than any wait in a test (HANG_MS of the test bed): the wait knows what it waited for, this limit does not.
+  testTimeout: 360_000,
   // Most suites wait for a guest, a disk or a deadline half of the time: two share two cores well.
   maxWorkers: 2,
   testSequencer: '<rootDir>/test/longest-first.js',

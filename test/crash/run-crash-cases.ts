@@ -40,8 +40,11 @@ export async function runCrashCases(wish: CrashWish, print: (line: string) => vo
   try {
     const named = wish.matching?.map((text) => caseNamed(text)) ?? [];
     const whole = named.filter((one) => one !== undefined);
-    if (named.length > 0 && whole.length === named.length) await runner.run(whole);
-    else {
+    if (named.length > 0 && whole.length === named.length) {
+      if (wish.operations !== undefined || wish.faults !== undefined || wish.round !== undefined)
+        throw new Error('CASES has whole names: these are run. Leave OPERATIONS, FAULTS and ROUND out.');
+      await runner.run(whole);
+    } else {
       for (const operation of OPERATIONS.filter(({ name }) => wish.operations?.includes(name) ?? true)) {
         const cases = await runner.casesOf(operation, wish);
         const wanted = cases.filter((one) => wish.matching?.some((text) => caseName(one).includes(text)) ?? true);

@@ -355,6 +355,19 @@ describe('deleting backups', () => {
     expect(await manager.get(UsageService).list(manager.admin, { vmId: vm as never })).toHaveLength(2);
   });
 
+  it('what a schedule could not take is forgotten after a while, once nothing of it is left', async () => {
+    const [old, mine, dirty, fresh] = [await backup('1'), await backup('2'), await backup('3'), await backup('4')];
+    const failed = { state: 'Failed' as const, scheduleId: randomUUID(), finishedAt: new Date(Date.now() - 31 * 86_400_000) };
+    await rows().delete(VolumeDeltaEntity, { vmId: vm });
+    for (const { id } of [old, mine, dirty, fresh]) await rows().update(BackupEntity, { id }, failed);
+    await rows().update(BackupEntity, { id: mine.id }, { scheduleId: null });
+    await rows().update(BackupEntity, { id: dirty.id }, { leftoversOnStorage: true });
+    await rows().update(BackupEntity, { id: fresh.id }, { finishedAt: new Date() });
+    await manager.get(BackupHistory).round();
+    const left = await rows().findBy(BackupEntity, { vmId: vm });
+    expect(left.map(({ id }) => id).sort()).toEqual([mine.id, dirty.id, fresh.id].sort());
+  });
+
   it('what is gone is kept as history for a while, and does not keep its storage', async () => {
     const isolated = await backup('i', { isolated: true });
     const b1 = await backup('b1');
