@@ -9,7 +9,7 @@ import type { Operation } from '@holdfast/shared/api/operations.js';
 import { backupFolder, volumeFile } from '@holdfast/shared/manifest/paths.js';
 import { demandInvariants } from '../system/invariants.js';
 import { References } from '../system/references.js';
-import { SystemStack, type StackStorage } from '../system/system-stack.js';
+import { SystemStack, type StackHost, type StackStorage } from '../system/system-stack.js';
 import { hasEnded, waitForEnd } from '../system/operations.js';
 import { imagesEqual } from '../testbed/images.js';
 import type { TestHost } from '../testbed/test-host.js';
@@ -53,7 +53,7 @@ export class CrashBench {
 
   private constructor(
     readonly stack: SystemStack,
-    readonly vm: TestVm,
+    private vmNow: TestVm,
     private readonly place: StackStorage,
     private readonly model: ContentModel,
     readonly keys: ReadonlyMap<string, string>,
@@ -62,8 +62,9 @@ export class CrashBench {
     this.snapshots = new SnapshotMoves(this, model);
   }
 
-  static async create(name: string): Promise<CrashBench> {
-    const stack = await SystemStack.start({ name });
+  /** On more hosts than one the VM begins on the first, where operations are struck. */
+  static async create(name: string, { hosts = 1 } = {}): Promise<CrashBench> {
+    const stack = await SystemStack.start({ name, hosts });
     try {
       const { host } = stack.first;
       const vm = await TestVm.define(host, {
@@ -85,6 +86,11 @@ export class CrashBench {
       await stack.destroy();
       throw new Error(`${error instanceof Error ? error.message : String(error)}\n${logs}`, { cause: error });
     }
+  }
+
+  /** As it is on the host that it is on. */
+  get vm(): TestVm {
+    return this.vmNow;
   }
 
   get host(): TestHost {
@@ -146,6 +152,11 @@ export class CrashBench {
   async forgetBackups(ids: readonly string[]): Promise<void> {
     this.comparable = this.comparable.filter((id) => !ids.includes(id));
     for (const id of ids) await this.model.forget(id);
+  }
+
+  /** Live, by its owner. The definition stays where it was, unless `undefineSource`. */
+  async migrate(to: StackHost, options: { undefineSource: boolean }): Promise<void> {
+    this.vmNow = await this.stack.migrate(this.vm, to, options);
   }
 
   private get restored(): Backup['id'] | undefined {

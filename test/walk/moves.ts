@@ -112,6 +112,21 @@ export const MOVES: readonly Move[] = [
     },
   },
   {
+    name: 'back up on the other host',
+    weight: 2,
+    async run(bench) {
+      const { crash } = bench;
+      await crash.runningWithNewContent();
+      await bench.onOtherHost(async () => {
+        await crash.runningWithNewContent();
+        const id = await crash.startBackup({});
+        const end = await crash.waitForRest(id);
+        await crash.concludeBackup(id, end.succeeded);
+        if (!end.succeeded) throw new Error(`an undisturbed backup on another host failed: ${end.words}`);
+      });
+    },
+  },
+  {
     name: 'cancel a backup',
     weight: 1,
     async run({ crash }) {

@@ -21,11 +21,12 @@ export class WalkBench {
   /** Target → what the disk holds for ever. */
   private readonly extra = new Map<string, string>();
   private foreignLayers = 0;
+  private journeys = 0;
 
   private constructor(readonly crash: CrashBench) {}
 
   static async create(name: string): Promise<WalkBench> {
-    return new WalkBench(await CrashBench.create(name));
+    return new WalkBench(await CrashBench.create(name, { hosts: 2 }));
   }
 
   get vm(): TestVm {
@@ -86,6 +87,17 @@ export class WalkBench {
     await this.vm.host.virsh('detach-disk', this.vm.uuid, target, running ? '--persistent' : '--config');
     await waitUntil(`${target} is gone`, async () => !(target in (await this.vm.diskPaths())));
     await this.untilManagerSees(target, false);
+  }
+
+  /** The running VM does this on the other host, and comes back. Every second time its definition stays where it left. */
+  async onOtherHost(work: () => Promise<void>): Promise<void> {
+    const [home, other] = this.crash.stack.hosts;
+    if (home === undefined || other === undefined) throw new Error('a walk has two hosts');
+    this.journeys += 1;
+    const undefineSource = this.journeys % 2 === 0;
+    await this.crash.migrate(other, { undefineSource });
+    await work();
+    await this.crash.migrate(home, { undefineSource });
   }
 
   /** Somebody takes a snapshot of the data disk with virsh and keeps no record of it. */
