@@ -12,6 +12,7 @@ import { FileLook, seeFiles } from './file-look.js';
 import { HeldHeaders } from './held-headers.js';
 import { parseImageInfo, parseMap, parseProgress } from './image-info.js';
 import { isLockedFor, layerAlone, type LockProbe } from './image-locks.js';
+import { explainFailure, toolFailed } from './qemu-img-failure.js';
 import type { ChainWish, CopyWish, ImageInfo, ImageTool, LongCall } from './image-tool.js';
 
 const QUICK_MS = 30_000;
@@ -99,7 +100,7 @@ export class QemuImgTool implements ImageTool {
     demandAbsolute(path);
     const args = ['map', '--output=json', layerAlone(path, 'qcow2')];
     const answer = await this.tools.run('qemu-img', args, { deadlineMs: QUICK_MS });
-    if (answer.exitCode !== 0) throw await this.explain(args, answer, [{ path, for: 'read', format: 'qcow2' }]);
+    if (answer.exitCode !== 0) throw await explainFailure(this.tools, args, answer, [{ path, for: 'read', format: 'qcow2' }]);
     return parseMap(answer.stdout).every(({ present }) => !present);
   }
 
@@ -189,7 +190,7 @@ export class QemuImgTool implements ImageTool {
     const answer = await this.tools.run('qemu-img', args, longCall(call));
     if (answer.exitCode === 0) return true;
     if (answer.exitCode === 1) return false;
-    throw await this.explain(args, answer, [
+    throw await explainFailure(this.tools, args, answer, [
       ...(await this.readersOf(a.path, a.format)),
       ...(await this.readersOf(b.path, b.format)),
     ]);
@@ -243,38 +244,13 @@ export class QemuImgTool implements ImageTool {
   private async long(args: readonly string[], call: LongCall, touched: () => Promise<LockProbe[]>): Promise<void> {
     this.log.debug('qemu-img starts', { args });
     const answer = await this.tools.run('qemu-img', args, longCall(call));
-    if (answer.exitCode !== 0) throw await this.explain(args, answer, await touched());
+    if (answer.exitCode !== 0) throw await explainFailure(this.tools, args, answer, await touched());
     call.onProgress?.(1);
   }
 
   private async call(args: readonly string[], deadlineMs: number, touched: readonly LockProbe[]): Promise<void> {
     const answer = await this.tools.run('qemu-img', args, { deadlineMs });
-    if (answer.exitCode !== 0) throw await this.explain(args, answer, touched);
-  }
-
-  /** The error of a failed call: IMAGE_LOCKED when a lock that it needed is held now, else TOOL_FAILED. */
-  private async explain(
-    args: readonly string[],
-    answer: { exitCode: number; stderr: string },
-    touched: readonly LockProbe[],
-  ): Promise<HoldfastError> {
-    for (const probe of touched) {
-      // A probe that cannot be made leaves the plain failure, which says more than the probe's.
-      const locked = await isLockedFor(this.tools, probe).catch(() => false);
-      if (locked) {
-        return new HoldfastError(
-          'IMAGE_LOCKED',
-          `${probe.path} is in use by another process, so qemu-img ${args[0]} was refused. Try again when it is free.`,
-          {
-            path: probe.path,
-            tool: 'qemu-img',
-            exitCode: String(answer.exitCode),
-            stderr: answer.stderr.slice(-2000),
-          },
-        );
-      }
-    }
-    return toolFailed(args, answer);
+    if (answer.exitCode !== 0) throw await explainFailure(this.tools, args, answer, touched);
   }
 
   private async readersOf(path: string, format: ImageFormat): Promise<LockProbe[]> {
@@ -329,13 +305,4 @@ function longCall(call: LongCall): ToolCall {
       if (share !== undefined) call.onProgress?.(share);
     },
   };
-}
-
-function toolFailed(args: readonly string[], answer: { exitCode: number; stderr: string }): HoldfastError {
-  const stderr = answer.stderr.slice(-2000);
-  return new HoldfastError('TOOL_FAILED', `qemu-img ${args[0]} failed with exit code ${answer.exitCode}: ${stderr.trim()}`, {
-    tool: 'qemu-img',
-    exitCode: String(answer.exitCode),
-    stderr,
-  });
 }
