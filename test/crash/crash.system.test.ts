@@ -12,6 +12,7 @@ const PART_MS = 1_800_000;
 const PARTS: Readonly<Record<string, readonly string[]>> = {
   'a backup of a running VM': [
     'TakeBackup freeze after agent',
+    'TakeBackup freeze after managed-save',
     'TakeBackup snapshot before libvirtd',
     'TakeBackup snapshot after power-loss',
     'TakeBackup copy.{vda} before storage-hang',
@@ -26,7 +27,7 @@ const PARTS: Readonly<Record<string, readonly string[]>> = {
   ],
   'a backup that is cancelled, of a stopped VM, and a chain that is finished': [
     'TakeBackup-cancelled undo-merge.vda.1 after libvirtd',
-    'TakeBackup-cancelled undo-discard-folder before agent',
+    'TakeBackup-cancelled undo-discard-folder before storage-gone',
     'TakeBackup-stopped snapshot after agent',
     'TakeBackup-stopped merge.vda.1 before power-loss',
     'FinishBackupChain merge.vda.1 after power-loss',
