@@ -18,6 +18,7 @@ async function takeBack(code: 'CANCELLED' | 'TIMED_OUT', resumed: boolean): Prom
     files: {
       list: async (path: string) => (path === '/store/backups/vm/b' && events.length === 0 ? ['manifest.json'] : undefined),
       rename: async (from: string) => void events.push(`rename ${from}`),
+      stat: async (path: string) => (path === '/store/holdfast.json' ? {} : undefined),
       ...{ remove: async () => undefined, sync: async () => undefined, removeDirectory: async () => undefined },
     },
   } as unknown as CommandPorts;
