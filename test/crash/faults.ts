@@ -3,6 +3,7 @@
  * healed afterwards. Adding a fault means adding a line.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { waitUntil } from '../testbed/wait-until.js';
 import type { CrashBench } from './crash-bench.js';
 
 export interface Fault {
@@ -25,18 +26,6 @@ const MEMORY_MARK = 'awake-since-before';
 
 /** An owner tries again for so long. */
 const START_MS = 60_000;
-
-async function startWithin(bench: CrashBench, limitMs: number): Promise<void> {
-  for (const deadline = Date.now() + limitMs; ;) {
-    try {
-      await bench.host.virsh('start', bench.vm.uuid);
-      return;
-    } catch (error) {
-      if (Date.now() > deadline) throw error;
-      await sleep(1_000);
-    }
-  }
-}
 
 /** A tool is killed as soon as one runs: at the breakpoint, or the next one that the operation starts. */
 function killTool(tool: string): Fault {
@@ -108,7 +97,10 @@ export const FAULTS: readonly Fault[] = [
       if (!bench.notes.includes('saved')) return;
       await sleep(SAVED_MS);
       // Saved between the freeze and the snapshot, its start is refused until what was put on since is taken off again.
-      await startWithin(bench, START_MS);
+      await waitUntil('the saved VM starts', async () => (await bench.host.virsh('start', bench.vm.uuid), true), {
+        timeoutMs: START_MS,
+        intervalMs: 1_000,
+      });
       // Asked through the control shell: it answers whether file systems are frozen or not.
       const mark = await bench.vm.mustShell('cat /run/mark', 60_000);
       if (mark.trim() !== MEMORY_MARK) throw new Error('the saved VM booted anew instead of waking from its memory');
