@@ -16,6 +16,9 @@ import { livingOwner, markOwner, prepareRunRoot, runPath } from './work-dir.js';
 export type StorageKind = 'directory' | 'filesystem' | 'slow';
 
 const fillerName = '.test-filler';
+const MIB = 1024 * 1024;
+/** The end of a file system's room is taken by writing: what an allocation's own bookkeeping needs is not known before. */
+const FILLED_BY_WRITING = 8 * MIB;
 
 export class TestStorage {
   private constructor(
@@ -45,17 +48,20 @@ export class TestStorage {
     return storage;
   }
 
-  /** Fills the file system until only `leaveBytes` (default none) are free. */
-  async fill(leaveBytes = 0): Promise<void> {
+  /** Fills the file system until nothing is free. */
+  async fill(): Promise<void> {
     this.needDevice();
-    const filler = await open(join(this.path, fillerName), 'a');
+    const path = join(this.path, fillerName);
+    const room = (await this.freeBytes()) - FILLED_BY_WRITING;
+    // Allocated and not written, which takes seconds on a slow device. What somebody else is faster with is seen below.
+    if (room > 0) await tryRun(['fallocate', '--length', String(room), path]);
+    const filler = await open(path, 'a');
     try {
-      const zeros = Buffer.alloc(1024 * 1024);
+      const zeros = Buffer.alloc(MIB);
       for (;;) {
-        const { bavail, bsize } = await statfs(this.path);
-        const room = Math.min(bavail * bsize - leaveBytes, zeros.length);
-        if (room <= 0) break;
-        await filler.write(zeros.subarray(0, room));
+        const left = Math.min(await this.freeBytes(), zeros.length);
+        if (left === 0) break;
+        await filler.write(zeros.subarray(0, left));
         await filler.sync();
       }
     } catch (error) {
@@ -140,6 +146,11 @@ export class TestStorage {
 
   private async mount(): Promise<void> {
     await run(['mount', '-t', 'ext4', this.needDevice(), this.path]);
+  }
+
+  private async freeBytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.path);
+    return bavail * bsize;
   }
 
   private needDevice(): string {
