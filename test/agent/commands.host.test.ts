@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
 import { open, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { RestoreBackupRequest } from '../../apps/agent/src/commands/requests.js';
 import { imagesEqual } from '../testbed/images.js';
 import { TestHost } from '../testbed/test-host.js';
@@ -157,9 +158,20 @@ describe('the commands of the agent on a real VM', () => {
     await host.virsh('blockcommit', vm.uuid, 'vda', ...job);
   });
 
-  it('freezes the guest, and closes a chain without any delta left', async () => {
+  it('freezes the guest, once more after libvirtd died in the call, and closes a chain without any delta left', async () => {
+    let back: Promise<void> | undefined;
+    before = {
+      step: 'freeze',
+      act: async () => {
+        await host.killLibvirtd();
+        back = sleep(1_000).then(() => host.startLibvirtd());
+      },
+    };
     const request = await rig.backupRequest(keys, second, { endOfChain: true, quiesce: 'require' });
-    const result = await rig.run<TakeBackupResult>('TakeBackup', request);
+    const result = await rig.run<TakeBackupResult>('TakeBackup', request).finally(async () => {
+      before = undefined;
+      await back;
+    });
     expect(result.quiesced).toBe(true);
     expect(result.frozenMs).toBeGreaterThan(0);
     expect(await vm.fsfreezeStatus()).toBe('thawed');

@@ -109,15 +109,26 @@ export async function takeMoment(
   }
 }
 
-async function freeze(
-  ports: CommandPorts,
-  wish: MomentWish,
-  repeated: boolean,
-): Promise<{ frozen: boolean; startedAtUnixMs: number; reason?: string }> {
+type Freeze = { readonly frozen: boolean; readonly startedAtUnixMs: number; readonly reason?: string };
+
+/** A libvirtd that dies meanwhile says nothing about the guest: freed, it is frozen once more when libvirtd is back. */
+async function freeze(ports: CommandPorts, wish: MomentWish, repeated: boolean): Promise<Freeze> {
   const { vmUuid } = wish.header;
-  if (repeated) {
-    await ports.duties.fulfil(vmUuid, 'thaw', CALL_MS);
+  if (!repeated) {
+    try {
+      return await freezeOnce(ports, wish);
+    } catch (thrown) {
+      if (HoldfastError.from(thrown).code !== 'HYPERVISOR_UNAVAILABLE') throw thrown;
+      await withHypervisor(ports, () => ports.hypervisor.observe(vmUuid));
+    }
   }
+  await ports.duties.fulfil(vmUuid, 'thaw', CALL_MS);
+  return freezeOnce(ports, wish);
+}
+
+/** HYPERVISOR_UNAVAILABLE; FREEZE_FAILED when the guest must be frozen and cannot be, which otherwise is the reason. */
+async function freezeOnce(ports: CommandPorts, wish: MomentWish): Promise<Freeze> {
+  const { vmUuid } = wish.header;
   const startedAtUnixMs = ports.clock.now();
   await ports.duties.owe(vmUuid, 'thaw');
   try {
@@ -126,6 +137,7 @@ async function freeze(
   } catch (thrown) {
     await ports.duties.fulfil(vmUuid, 'thaw', CALL_MS);
     const error = HoldfastError.from(thrown);
+    if (error.code === 'HYPERVISOR_UNAVAILABLE') throw error;
     const reason = `the guest could not be frozen within ${wish.freezeBudgetMs} ms (${error.message})`;
     if (wish.quiesce === 'try')
       return { frozen: false, startedAtUnixMs, reason: `${reason}. The ${wish.what} is crash-consistent.` };
