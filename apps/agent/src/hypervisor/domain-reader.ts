@@ -41,7 +41,7 @@ const LISTS = [
   'list --all --with-snapshot --uuid',
   'list --all --uuid',
 ];
-/** So often libvirt is asked again when an answer is missing: it was restarted in between, or the domain came just now. */
+/** So often libvirt is asked again when an answer is missing: it was restarted in between, or the domain came or ended just now. */
 const REPEATS = 3;
 
 interface Lists {
@@ -70,12 +70,19 @@ export class DomainReader {
 
   /** A domain with everything that is known of it. Undefined when libvirt does not know it. */
   async known(uuid: string): Promise<Known | undefined> {
-    const described = await this.describe(uuid, [...questions(uuid), queryBlock(uuid)]);
-    if (described === undefined) return undefined;
-    const { definition, answers } = described;
-    // Without an answer here the domain is off, or QEMU is asked by itself for the reason.
-    const running = definition.current.id !== undefined;
-    return { ...definition, qemu: running ? await this.openDisks(uuid, answers.at(-1) ?? '') : undefined };
+    for (let left = REPEATS; ; left -= 1) {
+      const described = await this.describe(uuid, [...questions(uuid), queryBlock(uuid)]);
+      if (described === undefined) return undefined;
+      const { definition, answers } = described;
+      if (definition.current.id === undefined) return { ...definition, qemu: undefined };
+      try {
+        return { ...definition, qemu: await this.openDisks(uuid, answers.at(-1) ?? '') };
+      } catch (thrown) {
+        // It may have died since it was described: the next description tells.
+        const { code } = HoldfastError.from(thrown);
+        if ((code !== 'TOOL_FAILED' && code !== 'NOT_FOUND') || left === 0) throw thrown;
+      }
+    }
   }
 
   /** Answers to these commands and, in the same process after them, whole lists. */

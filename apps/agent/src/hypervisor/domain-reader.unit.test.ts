@@ -13,6 +13,9 @@ class Libvirt implements ToolRunner {
   processes = 0;
   /** Commands that fail in the first so many processes that hold one. */
   broken: { command: RegExp; times: number } | undefined;
+  /** What the running VM's QEMU dies at. */
+  diesAt: RegExp | undefined;
+  private dead = false;
 
   async run(_tool: string, args: readonly string[]): Promise<ToolResult> {
     this.processes += 1;
@@ -39,7 +42,8 @@ class Libvirt implements ToolRunner {
     if (word === 'uri') return ok('qemu:///system');
     if (word === 'list') return ok(/with-snapshot|transient/.test(command) ? '' : `${running}\n${stopped}\n`);
     if (uuid === undefined) return noAnswer;
-    const isRunning = uuid === running;
+    if (this.diesAt?.test(command)) this.dead = true;
+    const isRunning = uuid === running && !this.dead;
     if (word === 'domstats') return ok(`  state.state=${isRunning ? 1 : 5}\n  state.reason=1`);
     if (word === 'qemu-monitor-command') return isRunning ? ok('{"return":[]}') : noAnswer;
     const id = isRunning && !rest.includes('--inactive') ? ` id='1'` : '';
@@ -85,6 +89,14 @@ describe('domains that libvirt is asked for', () => {
       expect(await reader.definition(running)).toMatchObject({ current: { uuid: running } });
       const all = setUp({ command, times: 1 }).reader;
       expect([...(await all.knownAll()).keys()].sort()).toEqual([running, stopped]);
+    }
+  });
+
+  it('are off when their QEMU dies between two questions', async () => {
+    for (const diesAt of [/^dumpxml --inactive/, /^qemu-monitor-command/]) {
+      const { libvirt, reader } = setUp();
+      libvirt.diesAt = diesAt;
+      expect(await reader.known(running)).toMatchObject({ current: { uuid: running, id: undefined }, qemu: undefined });
     }
   });
 
