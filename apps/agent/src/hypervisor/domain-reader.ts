@@ -2,9 +2,9 @@
  * Asks libvirt for domains with few processes: several commands share one connection. Owns what is asked; compares nothing.
  */
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-import type { ObservedSnapshot } from '@holdfast/shared/chain/observed-domain.js';
+import type { ObservedSnapshot, PowerState } from '@holdfast/shared/chain/observed-domain.js';
 import { readDomain, type DomainFacts } from './domain-facts.js';
-import { readState, type DomainState, type Known } from './observe.js';
+import { powerState, readState, type DomainState, type Known } from './observe.js';
 import { readQemuDisks, type QemuDisk, type QueryBlock } from './qemu-block.js';
 import { qmpThroughLibvirt, resultOf } from './qmp.js';
 import { SnapshotReader } from './snapshot-reader.js';
@@ -188,11 +188,16 @@ function queryBlock(uuid: string): string {
   return `qemu-monitor-command --domain ${uuid} --cmd '${QUERY_BLOCK}'`;
 }
 
+const STARTED: ReadonlySet<PowerState> = new Set(['running', 'paused']);
+
 function read(answers: readonly string[], persistent: boolean): Omit<Definition, 'snapshots'> | undefined {
   const [stats = '', current = '', inactive = ''] = answers;
   const state = readState(stats);
   if (state === undefined || current === '' || inactive === '') return undefined;
-  return { current: readDomain(current), persistent: persistent ? readDomain(inactive) : undefined, state };
+  const facts = readDomain(current);
+  // It stopped between the two answers: why it did (migrated away?) is not in the first.
+  if (facts.id === undefined && STARTED.has(powerState(state, false))) return undefined;
+  return { current: facts, persistent: persistent ? readDomain(inactive) : undefined, state };
 }
 
 function readLists(lists: readonly string[]): Lists {

@@ -93,10 +93,11 @@ describe('domains that libvirt is asked for', () => {
   });
 
   it('are off when their QEMU dies between two questions', async () => {
-    for (const diesAt of [/^dumpxml --inactive/, /^qemu-monitor-command/]) {
+    for (const diesAt of [/^dumpxml --domain/, /^dumpxml --inactive/, /^qemu-monitor-command/]) {
       const { libvirt, reader } = setUp();
       libvirt.diesAt = diesAt;
-      expect(await reader.known(running)).toMatchObject({ current: { uuid: running, id: undefined }, qemu: undefined });
+      const off = { current: { uuid: running, id: undefined }, state: { state: 5 }, qemu: undefined };
+      expect(await reader.known(running)).toMatchObject(off);
     }
   });
 
