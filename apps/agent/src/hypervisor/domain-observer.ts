@@ -328,7 +328,15 @@ function assemble(
 
 function common(current: DomainFacts, { state }: Definition) {
   const { id, uuid, name, guestAgentConnected, vcpus, memoryBytes, nvramPath } = current;
-  return { uuid, name, state: powerState(state, id !== undefined), guestAgent: guestAgentConnected, vcpus, memoryBytes, nvramPath };
+  return {
+    uuid,
+    name,
+    state: powerState(state, id !== undefined),
+    guestAgent: guestAgentConnected,
+    vcpus,
+    memoryBytes,
+    nvramPath,
+  };
 }
 
 function unreadable(definition: Definition, error: HoldfastError, process: QemuProcess | undefined): ObservedDomain {
