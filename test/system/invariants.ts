@@ -5,6 +5,7 @@ import { primaryViolations } from './primary-invariants.js';
 import type { References } from './references.js';
 import { secondaryViolations } from './secondary-invariants.js';
 import type { StackStorage, SystemStack } from './system-stack.js';
+import { WholeFiles } from './whole-files.js';
 
 export interface InvariantScope {
   readonly stack: SystemStack;
@@ -27,7 +28,7 @@ export async function invariantViolations(scope: InvariantScope): Promise<string
     // What was deleted and is kept for others is not listed unless asked for.
     for (const state of ['BackedUp', 'Removed'])
       published.push(...(await stack.api.list<Backup>('/backups', { storageId: storage.id, state })));
-    found.push(...(await secondaryViolations({ root: media.path, published, references })));
+    found.push(...(await secondaryViolations({ root: media.path, published, references, whole: WholeFiles.on(media) })));
   }
   return found;
 }

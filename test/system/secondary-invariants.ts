@@ -10,6 +10,7 @@ import { manifestSchema, type Manifest } from '@holdfast/shared/manifest/manifes
 import { run, tryRun } from '../testbed/command.js';
 import { imagesEqual } from '../testbed/images.js';
 import type { References } from './references.js';
+import type { WholeFiles } from './whole-files.js';
 
 export interface SecondaryScope {
   /** Root of the storage. */
@@ -17,6 +18,7 @@ export interface SecondaryScope {
   /** What the manager calls published there. */
   readonly published: readonly Backup[];
   readonly references: References;
+  readonly whole: WholeFiles;
 }
 
 export async function secondaryViolations(scope: SecondaryScope): Promise<string[]> {
@@ -36,14 +38,18 @@ export async function secondaryViolations(scope: SecondaryScope): Promise<string
         continue;
       }
       known.delete(backupId);
-      found.push(...(await folderViolations(join(backupsDir, vmId, backupId), backup, scope.references)));
+      found.push(...(await folderViolations(join(backupsDir, vmId, backupId), backup, scope)));
     }
   }
   for (const missing of known.values()) found.push(`I5: backup ${missing.name} (${missing.id}) has no folder on its storage`);
   return found;
 }
 
-async function folderViolations(folder: string, backup: Backup, references: References): Promise<string[]> {
+async function folderViolations(
+  folder: string,
+  backup: Backup,
+  { references, whole }: Pick<SecondaryScope, 'references' | 'whole'>,
+): Promise<string[]> {
   const found: string[] = [];
   const say = (what: string): unknown => found.push(`backup ${backup.name} (${backup.id}): ${what}`);
   let manifest: Manifest;
@@ -87,13 +93,15 @@ async function folderViolations(folder: string, backup: Backup, references: Refe
   }
   for (const volume of manifest.volumes) {
     if (!present.includes(volume.file)) continue;
-    const copy = references.of(backup.id)?.get(volume.device);
-    for (const what of await fileViolations(join(folder, volume.file), volume, copy)) say(`${volume.device}: ${what}`);
+    const file = join(folder, volume.file);
+    const broken = await whole.look(file, JSON.stringify(volume), () => imageViolations(file, volume));
+    const differing = await contentViolations(file, references.of(backup.id)?.get(volume.device));
+    for (const what of [...broken, ...differing]) say(`${volume.device}: ${what}`);
   }
   return found;
 }
 
-async function fileViolations(file: string, volume: Manifest['volumes'][number], copy: string | undefined): Promise<string[]> {
+async function imageViolations(file: string, volume: Manifest['volumes'][number]): Promise<string[]> {
   const found: string[] = [];
   const digest = `blake3:${(await run(['b3sum', '--no-names', file], { timeoutMs: 600_000 })).trim()}`;
   if (digest !== volume.digest) found.push(`I4: its digest is ${digest}, the manifest says ${volume.digest}`);
@@ -108,11 +116,15 @@ async function fileViolations(file: string, volume: Manifest['volumes'][number],
   if (String(info['virtual-size']) !== volume.virtualSizeBytes) found.push('I4: its virtual size is not what the manifest says');
   const check = await tryRun(['qemu-img', 'check', '-f', 'qcow2', file], { timeoutMs: 600_000 });
   if (check.exitCode !== 0) found.push(`I4: qemu-img check says ${check.stdout.trim()} ${check.stderr.trim()}`);
-  try {
-    if (copy !== undefined && !(await imagesEqual(file, 'qcow2', copy, 'raw')))
-      found.push('I2: its content is not what the disk held at the freeze');
-  } catch (error) {
-    found.push(`I2: its content cannot be compared: ${String(error)}`);
-  }
   return found;
+}
+
+/** With all that lies below the file. */
+async function contentViolations(file: string, copy: string | undefined): Promise<string[]> {
+  try {
+    if (copy === undefined || (await imagesEqual(file, 'qcow2', copy, 'raw'))) return [];
+    return ['I2: its content is not what the disk held at the freeze'];
+  } catch (error) {
+    return [`I2: its content cannot be compared: ${String(error)}`];
+  }
 }

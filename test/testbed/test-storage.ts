@@ -21,6 +21,8 @@ const MIB = 1024 * 1024;
 const FILLED_BY_WRITING = 8 * MIB;
 
 export class TestStorage {
+  private mountCount = 0;
+
   private constructor(
     readonly name: string,
     readonly kind: StorageKind,
@@ -144,7 +146,13 @@ export class TestStorage {
     await removePiece(this.dir);
   }
 
+  /** How often its file system was mounted. */
+  get mounts(): number {
+    return this.mountCount;
+  }
+
   private async mount(): Promise<void> {
+    this.mountCount += 1;
     await run(['mount', '-t', 'ext4', this.needDevice(), this.path]);
   }
 
