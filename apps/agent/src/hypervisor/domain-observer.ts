@@ -327,16 +327,8 @@ function assemble(
 }
 
 function common(current: DomainFacts, { state }: Definition) {
-  const { id, uuid, name, guestAgentConnected, vcpus, memoryBytes, nvramPath } = current;
-  return {
-    uuid,
-    name,
-    state: powerState(state, id !== undefined),
-    guestAgent: guestAgentConnected,
-    vcpus,
-    memoryBytes,
-    nvramPath,
-  };
+  const { uuid, name, guestAgentConnected, vcpus, memoryBytes, nvramPath } = current;
+  return { uuid, name, state: powerState(state), guestAgent: guestAgentConnected, vcpus, memoryBytes, nvramPath };
 }
 
 function unreadable(definition: Definition, error: HoldfastError, process: QemuProcess | undefined): ObservedDomain {

@@ -196,7 +196,7 @@ function read(answers: readonly string[], persistent: boolean): Omit<Definition,
   if (state === undefined || current === '' || inactive === '') return undefined;
   const facts = readDomain(current);
   // It stopped between the two answers: why it did (migrated away?) is not in the first.
-  if (facts.id === undefined && STARTED.has(powerState(state, false))) return undefined;
+  if (facts.id === undefined && STARTED.has(powerState(state))) return undefined;
   return { current: facts, persistent: persistent ? readDomain(inactive) : undefined, state };
 }
 

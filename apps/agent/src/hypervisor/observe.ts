@@ -22,15 +22,12 @@ export const PAUSED_BEHIND_LIBVIRT = 0;
 const SHUT_OFF = 5;
 const SHUT_OFF_BY_MIGRATION = 4;
 
-/**
- * virDomainState in the words of ObservedDomain. `active`: the domain has a QEMU process; while that starts, libvirt still says "shut
- * off", and such a VM is nobody's to change.
- */
-export function powerState({ state }: DomainState, active: boolean): PowerState {
+/** virDomainState in the words of ObservedDomain. */
+export function powerState({ state }: DomainState): PowerState {
   if (state === 1 || state === 2) return 'running';
   if (state === PAUSED) return 'paused';
   // A crashed domain is off: it has no process any more, and libvirt says "crashed" as the reason of being shut off.
-  return state === SHUT_OFF && !active ? 'shut-off' : 'other';
+  return state === SHUT_OFF ? 'shut-off' : 'other';
 }
 
 /**
