@@ -5,9 +5,11 @@ import { open, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RestoreBackupRequest } from '../../apps/agent/src/commands/requests.js';
+import { run } from '../testbed/command.js';
 import { imagesEqual } from '../testbed/images.js';
 import { TestHost } from '../testbed/test-host.js';
 import { TestVm } from '../testbed/test-vm.js';
+import { waitUntil } from '../testbed/wait-until.js';
 import { CommandRig, type RestoreBackupResult, type TakeBackupResult } from './command-rig.js';
 
 let host: TestHost;
@@ -158,23 +160,46 @@ describe('the commands of the agent on a real VM', () => {
     await host.virsh('blockcommit', vm.uuid, 'vda', ...job);
   });
 
-  it('freezes the guest, once more after libvirtd died in the call, and closes a chain without any delta left', async () => {
-    let back: Promise<void> | undefined;
+  /** Takes a quiesced backup while `strike` cuts off its freeze call; what it leaves going on is waited for in the end. */
+  async function backupWithFreezeCutOff(
+    strike: () => Promise<{ readonly over: Promise<void> }>,
+    wish: Parameters<CommandRig['backupRequest']>[2],
+  ): Promise<void> {
+    let over: Promise<void> | undefined;
     before = {
       step: 'freeze',
       act: async () => {
-        await host.killLibvirtd();
-        back = sleep(1_000).then(() => host.startLibvirtd());
+        ({ over } = await strike());
       },
     };
-    const request = await rig.backupRequest(keys, second, { endOfChain: true, quiesce: 'require' });
+    const request = await rig.backupRequest(keys, second, { ...wish, quiesce: 'require' });
     const result = await rig.run<TakeBackupResult>('TakeBackup', request).finally(async () => {
       before = undefined;
-      await back;
+      await over;
     });
     expect(result.quiesced).toBe(true);
     expect(result.frozenMs).toBeGreaterThan(0);
     expect(await vm.fsfreezeStatus()).toBe('thawed');
+  }
+
+  it('freezes the guest once more when the call was killed', async () => {
+    // The rig runs its tools as children of this process.
+    const kill = ['pkill', '-KILL', '-P', String(process.pid), '-f', 'guest-fsfreeze-freeze'];
+    const strike = async () => {
+      // Otherwise the call may end before it is found.
+      await host.pauseLibvirtd();
+      const killed = waitUntil('the freeze call runs', async () => [await run(kill)]);
+      return { over: killed.then(() => undefined).finally(() => host.continueLibvirtd()) };
+    };
+    await backupWithFreezeCutOff(strike, { isolated: true });
+  });
+
+  it('freezes the guest, once more after libvirtd died in the call, and closes a chain without any delta left', async () => {
+    const strike = async () => {
+      await host.killLibvirtd();
+      return { over: sleep(1_000).then(() => host.startLibvirtd()) };
+    };
+    await backupWithFreezeCutOff(strike, { endOfChain: true });
     expect(await depth('vda')).toBe(2);
     expect(await depth('vdb')).toBe(1);
     expect((await vm.digests('/mnt/vda/one'))['/mnt/vda/one']).toBeDefined();

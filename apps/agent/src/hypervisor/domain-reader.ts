@@ -78,9 +78,7 @@ export class DomainReader {
       try {
         return { ...definition, qemu: await this.openDisks(uuid, answers.at(-1) ?? '') };
       } catch (thrown) {
-        // It may have died since it was described: the next description tells.
-        const { code } = HoldfastError.from(thrown);
-        if ((code !== 'TOOL_FAILED' && code !== 'NOT_FOUND') || left === 0) throw thrown;
+        if (!mayHaveStopped(thrown) || left === 0) throw thrown;
       }
     }
   }
@@ -155,29 +153,42 @@ export class DomainReader {
       }
     }
     for (const share of shares(running)) {
-      for (const [uuid, definition, answer] of await this.queryBlocks(share)) {
-        result.set(uuid, answer instanceof HoldfastError ? { uuid, definition, error: answer } : { ...definition, qemu: answer });
-      }
+      for (const [uuid, known] of await this.withOpenDisks(share)) if (known !== undefined) result.set(uuid, known);
     }
     return result;
   }
 
   /** One process for all; when one QEMU holds it up, each is asked by itself, so that only that one is missing. */
-  private async queryBlocks(share: readonly [string, Definition][]): Promise<[string, Definition, QemuDisk[] | HoldfastError][]> {
+  private async withOpenDisks(share: readonly [string, Definition][]): Promise<[string, Known | UnreadDomain | undefined][]> {
     const answers = await this.virsh.batch(share.map(([uuid]) => queryBlock(uuid))).catch((thrown: unknown) => {
       if (HoldfastError.from(thrown).code !== 'TIMED_OUT') throw thrown;
       return share.map(() => '');
     });
     return Promise.all(
-      share.map(async ([uuid, definition], index): Promise<[string, Definition, QemuDisk[] | HoldfastError]> => {
+      share.map(async ([uuid, definition], index): Promise<[string, Known | UnreadDomain | undefined]> => {
         try {
-          return [uuid, definition, await this.openDisks(uuid, answers[index] ?? '')];
+          return [uuid, await this.knownByAnswer(uuid, definition, answers[index] ?? '')];
         } catch (thrown) {
-          return [uuid, definition, HoldfastError.from(thrown)];
+          return [uuid, { uuid, definition, error: HoldfastError.from(thrown) }];
         }
       }),
     );
   }
+
+  private async knownByAnswer(uuid: string, definition: Definition, answer: string): Promise<Known | undefined> {
+    try {
+      return { ...definition, qemu: await this.openDisks(uuid, answer) };
+    } catch (thrown) {
+      if (!mayHaveStopped(thrown)) throw thrown;
+      return this.known(uuid);
+    }
+  }
+}
+
+/** A QEMU that does not say what it has open may have died since its domain was described: the next description tells. */
+function mayHaveStopped(thrown: unknown): boolean {
+  const { code } = HoldfastError.from(thrown);
+  return code === 'TOOL_FAILED' || code === 'NOT_FOUND';
 }
 
 function questions(uuid: string): string[] {

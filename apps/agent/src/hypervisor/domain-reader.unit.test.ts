@@ -98,6 +98,9 @@ describe('domains that libvirt is asked for', () => {
       libvirt.diesAt = diesAt;
       const off = { current: { uuid: running, id: undefined }, state: { state: 5 }, qemu: undefined };
       expect(await reader.known(running)).toMatchObject(off);
+      const among = setUp();
+      among.libvirt.diesAt = diesAt;
+      expect((await among.reader.knownAll()).get(running)).toMatchObject(off);
     }
   });
 

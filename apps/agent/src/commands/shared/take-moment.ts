@@ -4,6 +4,7 @@
  * Order: duty "thaw" durable → freeze → snapshot → thaw until the guest says thawed → duty gone; then the look.
  */
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
+import type { ErrorCode } from '@holdfast/shared/errors/error-codes.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { CommandHeader, StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
@@ -111,14 +112,17 @@ export async function takeMoment(
 
 type Freeze = { readonly frozen: boolean; readonly startedAtUnixMs: number; readonly reason?: string };
 
-/** A libvirtd that dies meanwhile says nothing about the guest: freed, it is frozen once more when libvirtd is back. */
+/** The call was cut off: libvirtd died in it, or the virsh that made it. */
+const CUT_OFF: ReadonlySet<ErrorCode> = new Set(['HYPERVISOR_UNAVAILABLE', 'INTERRUPTED']);
+
+/** A call that was cut off says nothing about the guest: freed, it is frozen once more when libvirtd answers. */
 async function freeze(ports: CommandPorts, wish: MomentWish, repeated: boolean): Promise<Freeze> {
   const { vmUuid } = wish.header;
   if (!repeated) {
     try {
       return await freezeOnce(ports, wish);
     } catch (thrown) {
-      if (HoldfastError.from(thrown).code !== 'HYPERVISOR_UNAVAILABLE') throw thrown;
+      if (!CUT_OFF.has(HoldfastError.from(thrown).code)) throw thrown;
       await withHypervisor(ports, () => ports.hypervisor.observe(vmUuid));
     }
   }
@@ -126,7 +130,7 @@ async function freeze(ports: CommandPorts, wish: MomentWish, repeated: boolean):
   return freezeOnce(ports, wish);
 }
 
-/** HYPERVISOR_UNAVAILABLE; FREEZE_FAILED when the guest must be frozen and cannot be, which otherwise is the reason. */
+/** HYPERVISOR_UNAVAILABLE, INTERRUPTED; FREEZE_FAILED when the guest must be frozen and cannot be, which otherwise is the reason. */
 async function freezeOnce(ports: CommandPorts, wish: MomentWish): Promise<Freeze> {
   const { vmUuid } = wish.header;
   const startedAtUnixMs = ports.clock.now();
@@ -137,7 +141,7 @@ async function freezeOnce(ports: CommandPorts, wish: MomentWish): Promise<Freeze
   } catch (thrown) {
     await ports.duties.fulfil(vmUuid, 'thaw', CALL_MS);
     const error = HoldfastError.from(thrown);
-    if (error.code === 'HYPERVISOR_UNAVAILABLE') throw error;
+    if (CUT_OFF.has(error.code)) throw error;
     const reason = `the guest could not be frozen within ${wish.freezeBudgetMs} ms (${error.message})`;
     if (wish.quiesce === 'try')
       return { frozen: false, startedAtUnixMs, reason: `${reason}. The ${wish.what} is crash-consistent.` };
