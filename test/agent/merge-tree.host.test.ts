@@ -220,6 +220,27 @@ describe('merging beside VM snapshots', () => {
     expect(await vm.currentFile('vda')).toBe(active);
   });
 
+  it('keeps what a layer shows that no record names any more', async () => {
+    const delta = file(`vda.${randomUUID()}.hf.qcow2`);
+    for (const layer of [delta, file(`vda.${randomUUID()}.hf.qcow2`)]) {
+      await snapshot('vda', layer);
+      await write('vda', 'six');
+    }
+    // As a snapshot and a revert of a day leave it whose database is lost: two layers of it beside the chain.
+    const lost = await branch(`vda.${randomUUID()}.hs.qcow2`, delta);
+    const tip = await branch('vda.0123abcd.hr.qcow2', lost.path);
+    const content = await keepDisk('vda');
+    // In the chain it is merged from under them; given away, it is nobody's to delete.
+    const { changes } = await settle('vda', [delta], []);
+    expect(changes.removedPaths).toEqual([delta]);
+    for (const one of [lost, tip]) expect(await shows(one.path, one.content)).toBe(true);
+    expect(await shows(await keepDisk('vda'), content)).toBe(true);
+    const refused = await rig.end('CleanupBackupError', cleanup('vda', [], [], [lost.path]));
+    expect(refused).toMatchObject({ state: 'Failed', error: { code: 'FILE_IN_USE', fields: { layer: tip.path } } });
+    await settle('vda', [], [], [lost.path, tip.path]);
+    expect([lost.path, tip.path].filter((path) => existsSync(path))).toEqual([]);
+  });
+
   it("leaves what a snapshot of virsh's own names, and sees it", async () => {
     const delta = await vm.currentFile('vdb');
     const disks = ['--diskspec', `vdb,file=${file('virsh.qcow2')}`, '--diskspec', 'vda,snapshot=no'];

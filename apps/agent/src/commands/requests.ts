@@ -99,6 +99,8 @@ export interface MergeVolume {
   readonly pins: readonly PinnedLayer[];
   /** Layers at and below this path are a template. */
   readonly templatePath?: string | undefined;
+  /** Layers that are nobody's, though they may lie on layers of this volume: the same operation removes them. */
+  readonly givenUp?: readonly string[];
 }
 
 export interface RestoreBackupRequest {

@@ -11,7 +11,7 @@ import { discardDelta } from '../merge/discard-delta.js';
 import { mergeDeltas } from '../merge/merge-deltas.js';
 import { planOf } from '../merge/plan-of.js';
 import type { CommandPorts } from '../ports.js';
-import type { ChainChanges, CleanupBackupErrorRequest, CleanupBackupErrorResult } from '../requests.js';
+import type { ChainChanges, CleanupBackupErrorRequest, CleanupBackupErrorResult, MergeVolume } from '../requests.js';
 import { bigintJson } from '../shared/bigint-json.js';
 import { observeExisting } from '../shared/observe-settled.js';
 import { discardUnpublished, type Discarded } from './discard-unpublished.js';
@@ -55,11 +55,13 @@ async function run(
   const plan = inWords(planned);
   if (request.dryRun) return { result: { plan, planned, activePaths: {}, changes: NO_CHANGES }, vmOutcome: 'AsBefore' };
   if (request.thaw) await context.step('thaw', '', {}, () => thaw(ports, vmUuid));
-  for (const volume of request.volumes) await mergeDeltas(ports, context, vmUuid, volume, '');
+  for (const volume of volumesOf(request)) await mergeDeltas(ports, context, vmUuid, volume, '');
   const changes = changesSoFar(request, context);
   const pins = request.volumes.flatMap((volume) => pinsAfter(volume, changes));
   for (const path of request.unusedDeltaPaths) {
-    await context.step('remove-unused', path, { path }, (intent) => discardDelta(ports, context, vmUuid, intent.path, pins));
+    await context.step('remove-unused', path, { path }, (intent) =>
+      discardDelta(ports, context, vmUuid, intent.path, pins, request.unusedDeltaPaths),
+    );
   }
   if (request.storage && request.unpublishedBackupIds.length > 0) {
     const { root } = await ports.storages.acquire(request.storage, context.operationId, 'read');
@@ -80,6 +82,10 @@ async function run(
   }
   const published = publishedSoFar(request, context);
   return { result: { plan, planned, activePaths, changes: changesSoFar(request, context), published }, vmOutcome: 'AsAfter' };
+}
+
+function volumesOf(request: CleanupBackupErrorRequest): MergeVolume[] {
+  return request.volumes.map((volume) => ({ ...volume, givenUp: request.unusedDeltaPaths }));
 }
 
 /** As a duty: a guest whose agent does not answer now is thawed when it does. */
@@ -117,7 +123,7 @@ async function planChanges(
   const changes: PlannedChange[] = [];
   if (request.volumes.length > 0) {
     const domain = await observeExisting(ports, request.header.vmUuid, context.log);
-    for (const volume of request.volumes) {
+    for (const volume of volumesOf(request)) {
       const { target } = volume;
       const { removals, staying } = await planOf(ports, domain, volume, context.log);
       for (const removal of removals) {

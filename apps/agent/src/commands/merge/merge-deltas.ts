@@ -90,7 +90,7 @@ export async function mergeDeltas(
     }
     const pins = pinsAfter(volume, recordedChanges(context, target, prefix), removal);
     await context.step(`${prefix}discard`, subject, { path: removal.path }, ({ path }) =>
-      discardDelta(ports, context, vmUuid, path, pins),
+      discardDelta(ports, context, vmUuid, path, pins, volume.givenUp),
     );
   }
   return recordedChanges(context, target, prefix);

@@ -1,6 +1,7 @@
 /**
  * The layers of one volume as they hang together now: its active chain as observed, and beside it everything that a
- * snapshot or a layer of ours leads to, by the image headers. Owns the walk; decides nothing and changes nothing.
+ * snapshot or a layer of ours leads to, by the image headers, named by a record or not. Owns the walk; decides nothing and
+ * changes nothing.
  *
  * Two names of one file are one layer (device and inode decide), under the name that the active chain has for it: taken for
  * two, one of them would look as if nothing else lay on it.
@@ -11,6 +12,7 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { CommandPorts } from '../ports.js';
 import type { MergeVolume, PinnedLayer } from '../requests.js';
 import { diskOf } from '../shared/observe-settled.js';
+import { isNoLayer, layersByName } from './layers-by-name.js';
 
 export interface VolumeTree {
   readonly tree: LayerTree;
@@ -49,6 +51,9 @@ export async function observeTree(ports: CommandPorts, domain: ObservedDomain, v
   }
   const removable: string[] = [];
   for (const path of volume.deltaPaths) if (await walk(ports, layers, path, 'qcow2')) removable.push(path);
+  for (const path of await layersByName(ports, new Set([...layers.keys(), ...(volume.givenUp ?? [])]))) {
+    for (const [branch, layer] of await branchOn(ports, layers, path)) layers.set(branch, layer);
+  }
 
   const places = await ports.images.places([...layers.keys()]);
   const first = new Map<string, string>();
@@ -132,6 +137,20 @@ async function walk(ports: CommandPorts, layers: Map<string, Layer>, head: strin
     path = below?.path;
   }
   return true;
+}
+
+/** A layer that nobody named, and what is under it, down to the first known one; nothing when it leads to none of these. */
+async function branchOn(ports: CommandPorts, layers: ReadonlyMap<string, Layer>, head: string): Promise<[string, Layer][]> {
+  const all = new Map(layers);
+  try {
+    await walk(ports, all, head, 'qcow2');
+  } catch (thrown) {
+    // Whatever it lay on, it shows it no more.
+    if (HoldfastError.from(thrown).code === 'BACKING_FILE_MISSING' || (await isNoLayer(ports, head))) return [];
+    throw thrown;
+  }
+  const branch = [...all].filter(([path]) => !layers.has(path));
+  return branch.at(-1)?.[1].parent === undefined ? [] : branch;
 }
 
 async function backingOf(
