@@ -1,4 +1,5 @@
 /** Plans a clean-up of a VM's disks: what to merge, what is left over. Pure. */
+import { hasDeltaName, hasLayerName } from '@holdfast/shared/chain/layer-names.js';
 import type { MergeVolume } from '../persistence/agent-command.js';
 import { pinsOf, type Pins } from '../primary/pins.js';
 import { settleVolume, type SettleDelta, type SettleOverlay, type SettleVolume } from '../primary/plan-settle.js';
@@ -34,7 +35,10 @@ export interface CleanupPlan {
   readonly storageId: string | undefined;
 }
 
-/** Everything of ours goes that no snapshot needs, but the head's deltas of an open chain; at the end of a chain those go too. */
+/**
+ * Everything of ours goes that no snapshot needs, but the head's deltas of an open chain; at the end of a chain those go too, and
+ * deltas in it that no record names (of a database that was set back).
+ */
 export function planCleanup(facts: CleanupFacts): CleanupPlan {
   const head = new Set(
     facts.deltas
@@ -44,7 +48,11 @@ export function planCleanup(facts: CleanupFacts): CleanupPlan {
   // What is not seen now is not judged: a detached disk keeps the layer that it was left with.
   const seen = facts.volumes.filter((volume) => volume.attached && volume.readable);
   const volumes = seen
-    .map((volume) => settleVolume(volume, facts, pinsOf(facts.pins, volume.id), (delta) => head.has(delta.path)))
+    .map((volume) => {
+      const wish = settleVolume(volume, facts, pinsOf(facts.pins, volume.id), (delta) => head.has(delta.path));
+      const untracked = facts.purpose === 'end-chain' ? untrackedDeltas(facts, volume) : [];
+      return { ...wish, deltaPaths: [...wish.deltaPaths, ...untracked] };
+    })
     .filter((volume) => volume.deltaPaths.length > 0 || volume.pins.length > 0);
   const storageId = facts.unpublished[0]?.storageId;
   return {
@@ -62,6 +70,20 @@ export function isEmpty(plan: CleanupPlan): boolean {
     plan.unusedDeltaPaths.length === 0 &&
     plan.unpublishedBackupIds.length === 0
   );
+}
+
+/**
+ * Deltas of backups, by their names, that are in the chain and in no record. One below an overlay of ours without a record may hold a
+ * VM snapshot that is lost with it; what else lies on it the agent sees.
+ */
+function untrackedDeltas(facts: CleanupFacts, volume: CleanupVolume): string[] {
+  const recorded = new Set([...facts.deltas, ...facts.overlays].map((layer) => layer.path));
+  const chain = volume.layers.map((layer) => layer.path);
+  return chain.filter((path, index) => {
+    const above = chain[index - 1];
+    const held = above !== undefined && hasLayerName(above) && !hasDeltaName(above) && !recorded.has(above);
+    return hasDeltaName(path) && !recorded.has(path) && !held;
+  });
 }
 
 /** A layer that was put into a branch, or that a snapshot holds, is in use although the VM's own chain does not show it. */

@@ -10,3 +10,8 @@ const LAYER_NAME = /\.(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.h[fs]|[0-9
 export function hasLayerName(path: string): boolean {
   return LAYER_NAME.test(path);
 }
+
+/** True for a layer whose name is that of a backup's delta. */
+export function hasDeltaName(path: string): boolean {
+  return hasLayerName(path) && path.endsWith('.hf.qcow2');
+}

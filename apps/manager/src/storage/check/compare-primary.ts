@@ -35,7 +35,8 @@ export function comparePrimary({ hosts, inChains, recorded, lastSeen }: PrimaryC
               ...{ ...where, kind: 'UntrackedLayer' },
               message:
                 `${path} on ${host.name} is in the chain of VM ${vm}, but in no record (of a database that was set back, perhaps). ` +
-                'It holds data of the VM and stays; backups copy it as a part of the volume.',
+                'It holds data of the VM and stays; backups copy it as a part of the volume. ' +
+                'The delta of a backup is merged by "holdfast vm finish-chain".',
             },
       );
     }

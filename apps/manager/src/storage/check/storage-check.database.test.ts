@@ -261,5 +261,13 @@ describe('the check of a storage', () => {
         .map((id) => `UnknownBackup backups/${vm}/${id}`)
         .concat(`UntrackedLayer ${layers[0]}`),
     );
+
+    // The end of the chain takes the layer that no record names with it.
+    const end = await manager.get(VmsService).finishBackupChain(manager.admin, vm, { dryRun: false });
+    expect(await manager.finished(end.id)).toMatchObject({ state: 'Succeeded' });
+    expect(agent.domains.get(vm)?.disks[0]?.layers).toHaveLength(1);
+    agent.layers.length = 0;
+    inPool();
+    expect(await kinds()).toEqual([b2.id, b3.id].sort().map((id) => `UnknownBackup backups/${vm}/${id}`));
   });
 });
