@@ -7,8 +7,10 @@ import { copyFile, mkdir, open, rm } from 'node:fs/promises';
 import { constants } from 'node:fs';
 import { join } from 'node:path';
 import { digestOf, fillScript, knownBytes } from '../testbed/content.js';
+import { ext4Digests } from '../testbed/ext4-files.js';
 import type { TestVm } from '../testbed/test-vm.js';
 
+const MOUNT = '/mnt/vda';
 const CHUNK_BYTES = 256 * 1024;
 const CHUNKS_PER_ROUND = 3;
 
@@ -44,7 +46,7 @@ export class ContentModel {
   /** Writes new known content in the guest and in the model; durable in the guest when it returns. */
   async mutate(vm: TestVm): Promise<void> {
     this.round += 1;
-    const path = `/mnt/vda/file ${this.round % 4}`;
+    const path = `${MOUNT}/file ${this.round % 4}`;
     const seed = `${vm.uuid} ${this.round}`;
     const bytes = await knownBytes(seed, CHUNK_BYTES);
     const places = Array.from({ length: CHUNKS_PER_ROUND }, (_unused, index) => this.placeOf(index));
@@ -85,6 +87,17 @@ export class ContentModel {
     if (this.files.size === 0) return [];
     const found = await vm.digests(...this.files.keys());
     return [...this.files].filter(([path, digest]) => found[path] !== digest).map(([path]) => path);
+  }
+
+  /** What a backup of vda must hold, against what was kept under a name. Returns the files that differ. */
+  async wrongFilesIn(image: string, name: string): Promise<string[]> {
+    const expected = [...(this.kept.get(name) ?? [])].map(([path, digest]) => [path.slice(MOUNT.length), digest] as const);
+    const found = await ext4Digests(
+      image,
+      'qcow2',
+      expected.map(([path]) => path),
+    );
+    return expected.filter(([path, digest]) => found.get(path) !== digest).map(([path]) => path);
   }
 
   private readonly kept = new Map<string, Map<string, string>>();

@@ -303,10 +303,7 @@ export class CrashBench {
       this.model.devicePath,
       'disk vdb',
     );
-    for (const id of this.comparable) {
-      const file = join(this.storage.path, backupFolder(this.vm.uuid, id), volumeFile(this.keys.get('vdb') ?? ''));
-      await this.demandDevice(file, 'qcow2', this.model.pathOf(id), `backup ${id} of vdb`);
-    }
+    for (const id of this.comparable) await this.demandBackup(id);
     await this.snapshots.check();
     await demandInvariants({
       stack: this.stack,
@@ -322,6 +319,14 @@ export class CrashBench {
     const wrong = await this.model.wrongFiles(this.vm);
     if (wrong.length > 0) throw new Error(`files in the guest are not what they were: ${wrong.join(', ')}`);
     if ((await this.vm.fsfreezeStatus()) !== 'thawed') throw new Error('the guest is frozen');
+  }
+
+  private async demandBackup(id: string): Promise<void> {
+    const file = (target: string) =>
+      join(this.storage.path, backupFolder(this.vm.uuid, id), volumeFile(this.keys.get(target) ?? ''));
+    await this.demandDevice(file('vdb'), 'qcow2', this.model.pathOf(id), `backup ${id} of vdb`);
+    const wrong = await this.model.wrongFilesIn(file('vda'), id);
+    if (wrong.length > 0) throw new Error(`backup ${id} of vda does not hold what it must: ${wrong.join(', ')}`);
   }
 
   private async demandDevice(file: string, format: 'raw' | 'qcow2', reference: string, what: string): Promise<void> {

@@ -37,6 +37,30 @@ const RESTORE_BACKUP: CrashOperation = {
   conclude: (bench, id, succeeded) => bench.concludeRestore(id, succeeded),
 };
 
+const COMPACT_CHAIN: CrashOperation = {
+  name: 'CompactChain',
+  kind: 'CompactChain',
+  prepare: (bench) => bench.compaction.before(),
+  start: (bench) => bench.compaction.start(),
+  conclude: (bench, _id, succeeded) => bench.compaction.conclude(succeeded),
+};
+
+const TAKE_VM_SNAPSHOT: CrashOperation = {
+  name: 'TakeVmSnapshot',
+  kind: 'TakeVmSnapshot',
+  prepare: (bench) => bench.snapshots.beforeTaking('running'),
+  start: (bench) => bench.snapshots.startTaking('require'),
+  conclude: (bench, id, succeeded) => bench.snapshots.concludeTaking(id, succeeded),
+};
+
+const REVERT_VM_SNAPSHOT: CrashOperation = {
+  name: 'RevertVmSnapshot',
+  kind: 'RevertVmSnapshot',
+  prepare: (bench) => bench.snapshots.beforeReverting(),
+  start: (bench) => bench.snapshots.startReverting(),
+  conclude: (bench, _id, succeeded) => bench.snapshots.concludeReverting(succeeded),
+};
+
 /** The same operation, cancelled while it stands before a step. */
 function cancelledBefore(step: string, operation: CrashOperation): CrashOperation {
   return {
@@ -80,13 +104,8 @@ export const OPERATIONS: readonly CrashOperation[] = [
     start: (bench) => startFinishChain(bench),
     conclude: (bench, _id, succeeded) => concludeFinishChain(bench, succeeded),
   },
-  {
-    name: 'CompactChain',
-    kind: 'CompactChain',
-    prepare: (bench) => bench.compaction.before(),
-    start: (bench) => bench.compaction.start(),
-    conclude: (bench, _id, succeeded) => bench.compaction.conclude(succeeded),
-  },
+  COMPACT_CHAIN,
+  cancelledBefore('absorb', COMPACT_CHAIN),
   {
     name: 'DeleteBackups',
     kind: 'DeleteBackups',
@@ -102,13 +121,8 @@ export const OPERATIONS: readonly CrashOperation[] = [
     start: startDelete,
     conclude: concludeDelete,
   },
-  {
-    name: 'TakeVmSnapshot',
-    kind: 'TakeVmSnapshot',
-    prepare: (bench) => bench.snapshots.beforeTaking('running'),
-    start: (bench) => bench.snapshots.startTaking('require'),
-    conclude: (bench, id, succeeded) => bench.snapshots.concludeTaking(id, succeeded),
-  },
+  TAKE_VM_SNAPSHOT,
+  cancelledBefore('look', TAKE_VM_SNAPSHOT),
   {
     name: 'TakeVmSnapshot-stopped',
     kind: 'TakeVmSnapshot',
@@ -116,13 +130,8 @@ export const OPERATIONS: readonly CrashOperation[] = [
     start: (bench) => bench.snapshots.startTaking('no'),
     conclude: (bench, id, succeeded) => bench.snapshots.concludeTaking(id, succeeded),
   },
-  {
-    name: 'RevertVmSnapshot',
-    kind: 'RevertVmSnapshot',
-    prepare: (bench) => bench.snapshots.beforeReverting(),
-    start: (bench) => bench.snapshots.startReverting(),
-    conclude: (bench, _id, succeeded) => bench.snapshots.concludeReverting(succeeded),
-  },
+  REVERT_VM_SNAPSHOT,
+  cancelledBefore('switch', REVERT_VM_SNAPSHOT),
   {
     name: 'DeleteVmSnapshots',
     kind: 'DeleteVmSnapshots',

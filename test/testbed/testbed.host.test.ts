@@ -1,9 +1,11 @@
 /** Proves that the test bed itself does what the other tests rely on: real hosts, VMs, migrations and deaths. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { readdir } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { digestOf, knownBytes, knownFiles } from './content.js';
-import { imagesEqual } from './images.js';
+import { ext4Digests } from './ext4-files.js';
+import { createImage, imagesEqual } from './images.js';
 import { TestHost } from './test-host.js';
 import { TestVm } from './test-vm.js';
 
@@ -133,5 +135,22 @@ describe('a test host with a VM', () => {
     await silent.shutdown();
     await silent.remove();
     expect(await host.virsh('list', '--all', '--name')).not.toContain('silent');
+  });
+});
+
+describe('files in an image', () => {
+  it('are read without a guest: as they were put there, or not at all', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'holdfast-files-'));
+    try {
+      const file = join(dir, 'disk.qcow2');
+      await createImage({ file, format: 'qcow2', sizeMiB: 16, content: { files: { two: 'two' } } });
+      const digests = await ext4Digests(file, 'qcow2', ['/two', '/three']);
+      expect([...digests]).toEqual([['/two', digestOf('two')]]);
+      const empty = join(dir, 'empty.qcow2');
+      await createImage({ file: empty, format: 'qcow2', sizeMiB: 16 });
+      await expect(ext4Digests(empty, 'qcow2', ['/two'])).rejects.toThrow('e2fsck');
+    } finally {
+      await rm(dir, { recursive: true });
+    }
   });
 });
