@@ -43,6 +43,15 @@ describe('deploy/install.sh', () => {
     expect(await tryRun(argv)).toMatchObject({ exitCode: 0, stderr: '' });
   });
 
+  it.each(PARTS)('gives the %s a unit that nothing which is away for a while ends for good', async (part) => {
+    const unit = await readFile(installed(`/lib/systemd/system/holdfast-${part}.service`), 'utf8');
+    const [head = '', service = ''] = unit.split('[Service]\n');
+    expect(head.split('\n')).toContain('StartLimitIntervalSec=0');
+    expect(service.split('\n')).toContain('Restart=always');
+    // A command before the program, or a unit that must be there, would keep it away.
+    expect(unit).not.toMatch(/^(ExecStartPre|ExecCondition|Requires|BindsTo|Condition\w+|Assert\w+)=/m);
+  });
+
   it('puts programs into the path, and the restore script on KVM hosts', async () => {
     const names = await readdir(installed('/usr/bin'));
     expect(names.sort()).toEqual(['holdfast-agent', 'holdfast-manager', 'holdfast-restore.sh']);

@@ -1,13 +1,14 @@
 /**
- * `holdfast-agent check`: what this host lacks for being backed up, and which mount helpers it has. Owns the list of tools;
- * changes nothing.
+ * What this host lacks for being backed up, and which mount helpers it has: for `holdfast-agent check`, and for the log of an agent
+ * that starts. Owns the list of tools; changes nothing.
  */
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { readHostCertificates } from './certificates/host-certificates.js';
-import { readAgentConfig } from './config/agent-config.js';
+import { readAgentConfig, type AgentConfig } from './config/agent-config.js';
 import { silentLog } from './logging/silent-log.js';
 import { ExecaToolRunner } from './process/execa-tool-runner.js';
 import { findTool, searchPath } from './process/find-tool.js';
+import type { ToolRunner } from './process/tool-runner.js';
 import { describeHelpers, HELPER_DIRECTORIES } from './secondary/mount-helpers.js';
 
 /** Tool → Debian package. */
@@ -45,25 +46,39 @@ export async function checkHost(configFile: string, helperDirectories = HELPER_D
   return { problems: await findProblems(configFile), information: await describeHelpers(helperDirectories) };
 }
 
-async function findProblems(configFile: string): Promise<string[]> {
-  const problems: string[] = [];
-  const directories = searchPath(process.env['PATH']);
-  for (const [tool, inPackage] of Object.entries(TOOLS)) {
-    if ((await findTool(tool, directories)) === undefined)
-      problems.push(`The tool ${tool} is missing; install the package ${inPackage}.`);
-  }
-  const note = (thrown: unknown): undefined => void problems.push(HoldfastError.from(thrown).message);
-  const config = await readAgentConfig(configFile).catch(note);
-  if (config === undefined || problems.length > 0) return problems;
-  await readHostCertificates(config.certificatesDir).catch(note);
-  const tools = new ExecaToolRunner(silentLog);
-  for (const pool of config.primaryPools) {
+/** What keeps a running agent from its work, in sentences: missing tools; else pools and a libvirt that do not answer. */
+export async function findLacks(
+  { primaryPools, libvirtUri }: Pick<AgentConfig, 'primaryPools' | 'libvirtUri'>,
+  tools: ToolRunner,
+): Promise<string[]> {
+  const lacks = await missingTools();
+  if (lacks.length > 0) return lacks;
+  const note = (thrown: unknown): undefined => void lacks.push(HoldfastError.from(thrown).message);
+  for (const pool of primaryPools) {
     const answer = await tools.run('stat', ['-L', '-c', '%F', '--', pool], CALL).catch(note);
     if (answer?.stdout.trim() !== 'directory')
-      problems.push(`The primary pool ${pool} is not a directory of this host, or does not answer.`);
+      lacks.push(`The primary pool ${pool} is not a directory of this host, or does not answer.`);
   }
-  const libvirt = await tools.run('virsh', ['-c', config.libvirtUri, 'version'], CALL).catch(note);
-  if (libvirt?.exitCode !== 0)
-    problems.push(`libvirt at ${config.libvirtUri} does not answer: ${libvirt?.stderr.trim() ?? 'no answer'}`);
-  return problems;
+  const libvirt = await tools.run('virsh', ['-c', libvirtUri, 'version'], CALL).catch(note);
+  if (libvirt?.exitCode !== 0) lacks.push(`libvirt at ${libvirtUri} does not answer: ${libvirt?.stderr.trim() ?? 'no answer'}`);
+  return lacks;
+}
+
+async function findProblems(configFile: string): Promise<string[]> {
+  const problems: string[] = [];
+  const note = (thrown: unknown): undefined => void problems.push(HoldfastError.from(thrown).message);
+  const config = await readAgentConfig(configFile).catch(note);
+  if (config === undefined) return [...(await missingTools()), ...problems];
+  await readHostCertificates(config.certificatesDir).catch(note);
+  return [...problems, ...(await findLacks(config, new ExecaToolRunner(silentLog)))];
+}
+
+async function missingTools(): Promise<string[]> {
+  const directories = searchPath(process.env['PATH']);
+  const missing: string[] = [];
+  for (const [tool, inPackage] of Object.entries(TOOLS)) {
+    if ((await findTool(tool, directories)) === undefined)
+      missing.push(`The tool ${tool} is missing; install the package ${inPackage}.`);
+  }
+  return missing;
 }

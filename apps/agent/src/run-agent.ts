@@ -1,12 +1,14 @@
 /**
  * The running agent: composes real adapters, recovers, listens, and ends. Owns the order of start and stop, nothing else.
- * Order of start: state → relief of guests → leases → door → resuming (when libvirt answers).
+ * Order of start: state → relief of guests → leases → door → resuming (when libvirt answers). Once configuration and certificates are
+ * read nothing that the host lacks keeps it from starting: a frozen guest waits for this agent.
  */
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { readHostCertificates } from './certificates/host-certificates.js';
+import { findLacks } from './check-host.js';
 import { systemClock } from './clock/clock.js';
 import { createCommands } from './commands/index.js';
 import { readAgentConfig, type AgentConfig } from './config/agent-config.js';
@@ -139,6 +141,7 @@ export async function runAgent(configFile: string): Promise<RunningAgent> {
     version: agentVersion,
     unfinished: runner.list(true).length,
   });
+  void findLacks(config, tools).then((lacks) => lacks.forEach((lack) => log.warn('This host lacks what backups need', { lack })));
   return {
     port: server.port,
     async stop() {
