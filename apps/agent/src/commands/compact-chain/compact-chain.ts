@@ -74,7 +74,7 @@ async function takePossession(
 ): Promise<void> {
   for (const file of plan.verify) {
     await context.step('verify', `${file.whose}.${file.key}`, { path: file.path }, async () => {
-      const damage = await findDamage(ports, { ...file, sizeBytes: BigInt(file.sizeBytes) }, context.signal);
+      const damage = await findDamage(ports, file, context.signal);
       if (damage !== undefined) throw damage;
       return null;
     });

@@ -5,10 +5,11 @@
 import { join } from 'node:path';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Manifest } from '@holdfast/shared/manifest/manifest.js';
-import { MANIFEST_FILE, backupFolder, parentVolumeFile, vmFolder } from '@holdfast/shared/manifest/paths.js';
+import { MANIFEST_FILE, backupFolder, parentVolumeFile, vmFolder, volumeFile } from '@holdfast/shared/manifest/paths.js';
 import { formatBytes } from '@holdfast/shared/units/bytes.js';
 import type { CommandPorts } from '../ports.js';
 import type { CompactChainRequest } from '../requests.js';
+import { demandBacking } from '../shared/demand-backing.js';
 import { damaged, readManifest } from '../shared/read-manifest.js';
 
 const SLACK_BYTES = 16n << 20n;
@@ -28,7 +29,6 @@ export type CompactionPlan = {
     readonly key: string;
     readonly path: string;
     readonly digest: string;
-    readonly sizeBytes: string;
   }[];
   /** What both folders take on storage. */
   readonly allocatedBytes: string;
@@ -61,7 +61,7 @@ export async function preflight(ports: CommandPorts, request: CompactChainReques
       const path = join(root, backupFolder(vmUuid, manifest.backupId), entry?.file ?? `${key}.qcow2`);
       if (entry === undefined) throw damaged(childBackupId, path, `is not in the manifest of backup ${manifest.backupId}`);
       const whose = manifest === absorbed ? 'absorbed' : 'child';
-      verify.push({ whose, backupId: manifest.backupId, key, path, digest: entry.digest, sizeBytes: entry.sizeBytes });
+      verify.push({ whose, backupId: manifest.backupId, key, path, digest: entry.digest });
       if (await ports.images.isLocked(path, 'qcow2')) {
         throw new HoldfastError('IMAGE_LOCKED', `${path} is being read or written, so its chain is not compacted now.`, { path });
       }
@@ -121,16 +121,14 @@ async function demandNoOtherChild(ports: CommandPorts, request: CompactChainRequ
 }
 
 async function demandHeaders(ports: CommandPorts, request: CompactChainRequest, root: string, key: string): Promise<void> {
-  const at = (id: string): string => join(root, backupFolder(request.header.vmUuid, id), `${key}.qcow2`);
-  const above = await ports.images.info(at(request.childBackupId), 'qcow2');
-  const below = await ports.images.info(at(request.absorbedBackupId), 'qcow2');
-  const named = parentVolumeFile(request.absorbedBackupId, key);
-  if (above.backingName !== named)
-    throw damaged(request.childBackupId, above.path, `is based on ${above.backingName ?? 'nothing'}`);
-  if (below.backingName !== undefined) throw damaged(request.absorbedBackupId, below.path, `is based on ${below.backingName}`);
+  const { absorbedBackupId, childBackupId } = request;
+  const at = (id: string): string => join(root, backupFolder(request.header.vmUuid, id), volumeFile(key));
+  const parentFile = parentVolumeFile(absorbedBackupId, key);
+  const above = await demandBacking(ports, { backupId: childBackupId, path: at(childBackupId), parentFile });
+  const below = await demandBacking(ports, { backupId: absorbedBackupId, path: at(absorbedBackupId), parentFile: undefined });
   // A commit makes its base larger, never smaller.
   if (above.virtualSizeBytes < below.virtualSizeBytes) {
-    throw notAPair(request.childBackupId, `volume ${key} was made smaller after backup ${request.absorbedBackupId}`);
+    throw notAPair(childBackupId, `volume ${key} was made smaller after backup ${absorbedBackupId}`);
   }
 }
 

@@ -1,28 +1,32 @@
 /**
  * RestoreBackup. Owns the order of its steps:
  *
- *   preflight → read-backup → restore (volumes in parallel) beside verify (every file that is read) → switch (one define)
- *   → [point of no return] → deltas of volumes that the backup does not know are merged → finish
+ *   preflight → read-backup, with the header of every file → restore (volumes in parallel) beside verify (every file that is read)
+ *   → switch (one define) → [point of no return] → deltas of volumes that the backup does not know are merged → finish
  *
- * Invariants: no existing file is written, renamed or deleted; until the define the VM is as before, after it as restored.
+ * Invariants: no existing file is written, renamed or deleted; until the define the VM is as before, after it as restored; no file is
+ * read that the manifests do not give, also where damage is accepted.
  */
 import { join } from 'node:path';
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
 import { backupFolder } from '@holdfast/shared/manifest/paths.js';
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import type { Command, Outcome, StepContext, VmOutcomeName } from '../../operations/command.js';
+import { askedAtOnce } from '../../process/asked-at-once.js';
 import type { CommandPorts } from '../ports.js';
 import type { RestoreBackupRequest, RestoreBackupResult } from '../requests.js';
 import { mergeOrPostpone } from '../merge/merge-or-postpone.js';
 import { readDomain } from '../../hypervisor/domain-facts.js';
 import { bigintJson } from '../shared/bigint-json.js';
 import { copyWhole } from '../shared/copy-whole.js';
+import { demandBacking } from '../shared/demand-backing.js';
+import { explainStorageFailure } from '../shared/explain-storage-failure.js';
 import { chainPaths, observeSettled, withHypervisor } from '../shared/observe-settled.js';
-import { findDamage } from '../shared/find-damage.js';
+import { damageBehind } from '../shared/find-damage.js';
 import { demandNoSavedState } from '../shared/saved-state.js';
 import { demandUnchangedDisks } from '../shared/demand-unchanged-disks.js';
 import { demandPrimarySpace } from '../shared/primary-space.js';
-import { readBackup, type ReadBackup } from '../shared/read-backup.js';
+import { readBackup, type BackupFile, type ReadBackup } from '../shared/read-backup.js';
 import { switchDefinition, undoSwitch } from '../shared/switch-definition.js';
 import { together } from '../shared/together.js';
 import { restoreVolume, verifyFile } from './restore-volume.js';
@@ -107,6 +111,7 @@ async function restoreAndSwitch(ports: CommandPorts, request: RestoreBackupReque
       });
     }
   }
+  await demandHeaders(ports, request, backup, root);
   await checkPrimarySpace(ports, request, backup, context);
   await restoreAndVerify(ports, request, context, backup, root);
   const oldXml = await withHypervisor(ports, () => ports.hypervisor.domainXml(vmUuid, 'persistent')).catch((thrown: unknown) => {
@@ -158,6 +163,25 @@ async function checkPrimarySpace(
   );
 }
 
+/** Where each file leads is looked at before qemu-img opens the first of them. BACKUP_DAMAGED, or why its storage cannot say. */
+async function demandHeaders(
+  ports: CommandPorts,
+  request: RestoreBackupRequest,
+  backup: ReadBackup,
+  root: string,
+): Promise<void> {
+  const look = async (chain: readonly BackupFile[]): Promise<void> => {
+    for (const file of chain) await demandBacking(ports, file);
+  };
+  const chains = request.volumes.map(({ key }) => backup.files.get(key) ?? []);
+  try {
+    await askedAtOnce(chains.map(look));
+  } catch (thrown) {
+    const error = await damageBehind(ports, chains.flat(), thrown);
+    throw await explainStorageFailure(ports, { kind: 'storage', name: request.storage.name, path: root }, error);
+  }
+}
+
 /** Copies and digests at once; the first failure stops everything before it is thrown. */
 async function restoreAndVerify(
   ports: CommandPorts,
@@ -166,23 +190,16 @@ async function restoreAndVerify(
   backup: ReadBackup,
   root: string,
 ): Promise<void> {
-  const read = new Map(request.volumes.flatMap((volume) => backup.files.get(volume.key) ?? []).map((file) => [file.path, file]));
+  const files = request.volumes.flatMap((volume) => backup.files.get(volume.key) ?? []);
   const work = together(context.signal, [
     ...request.volumes.map(
       (volume) => (signal: AbortSignal) =>
         restoreVolume(ports, request, context, volume, backup.files.get(volume.key) ?? [], root, signal),
     ),
-    ...[...read.values()].map((file) => (signal: AbortSignal) => verifyFile(ports, request, context, file, root, signal)),
+    ...files.map((file) => (signal: AbortSignal) => verifyFile(ports, request, context, file, root, signal)),
   ]);
   await work.catch(async (thrown: unknown) => {
-    // A tool that stumbles over a damaged file may be faster than its digest: the damage is what is said.
-    const error = HoldfastError.from(thrown);
-    if (error.code !== 'TOOL_FAILED') throw error;
-    for (const file of read.values()) {
-      const damage = await findDamage(ports, file);
-      if (damage !== undefined) throw damage;
-    }
-    throw error;
+    throw await damageBehind(ports, files, thrown);
   });
 }
 

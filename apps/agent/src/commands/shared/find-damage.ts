@@ -6,7 +6,7 @@ import type { BackupFile } from './read-backup.js';
 /** BACKUP_DAMAGED when the file is not what its manifest says. Reads only. */
 export async function findDamage(
   ports: Pick<CommandPorts, 'files'>,
-  file: BackupFile,
+  file: Pick<BackupFile, 'backupId' | 'path' | 'digest'>,
   signal?: AbortSignal,
 ): Promise<HoldfastError | undefined> {
   if (file.digest === undefined) return undefined;
@@ -18,4 +18,19 @@ export async function findDamage(
       'Nothing was changed because of it. Restore another backup, or accept the damage explicitly.',
     { backupId: file.backupId, path: file.path },
   );
+}
+
+/** A tool that stumbles over a damaged file may be faster than its digest: the damage is what is said, where there is one. */
+export async function damageBehind(
+  ports: Pick<CommandPorts, 'files'>,
+  files: readonly BackupFile[],
+  thrown: unknown,
+): Promise<HoldfastError> {
+  const error = HoldfastError.from(thrown);
+  if (error.code !== 'TOOL_FAILED') return error;
+  for (const file of files) {
+    const damage = await findDamage(ports, file);
+    if (damage !== undefined) return damage;
+  }
+  return error;
 }

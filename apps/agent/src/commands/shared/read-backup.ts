@@ -5,7 +5,8 @@
 import { join } from 'node:path';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Manifest, ManifestVolume } from '@holdfast/shared/manifest/manifest.js';
-import { DOMAIN_XML_FILE, backupFolder } from '@holdfast/shared/manifest/paths.js';
+import { DOMAIN_XML_FILE, backupFolder, parentVolumeFile, volumeFile } from '@holdfast/shared/manifest/paths.js';
+import { askedAtOnce } from '../../process/asked-at-once.js';
 import type { CommandPorts } from '../ports.js';
 import { damaged, readManifest } from './read-manifest.js';
 
@@ -15,7 +16,12 @@ export interface BackupFile {
   readonly path: string;
   /** Undefined: its content is right, but it is just being merged, so there is no digest to compare it with. */
   readonly digest: string | undefined;
+  /** As its manifest says; where there is no digest to compare, as it lies there. */
   readonly sizeBytes: bigint;
+  /** As it lies on storage. */
+  readonly foundBytes: bigint;
+  /** What its header must name as its backing file, relative to its folder: the next file of the chain; undefined: nothing. */
+  readonly parentFile: string | undefined;
 }
 
 export interface ReadBackup {
@@ -45,33 +51,73 @@ export async function readBackup(
   }
   const domainXml = await ports.files.readText(join(root, backupFolder(vmUuid, backupId), DOMAIN_XML_FILE));
   if (domainXml === undefined) throw damaged(backupId, join(root, backupFolder(vmUuid, backupId), DOMAIN_XML_FILE), 'is missing');
-  const manifests = new Map([[backupId, manifest]]);
-  const files = new Map<string, BackupFile[]>();
-  for (const volume of manifest.volumes) {
-    const chain: BackupFile[] = [];
-    for (let at: string | undefined = backupId; at !== undefined;) {
-      const id: string = at;
-      const current = manifests.get(id) ?? (await readManifest(ports, root, vmUuid, id)).manifest;
-      manifests.set(id, current);
-      const entry = current.volumes.find((candidate) => candidate.key === volume.key);
-      const path = join(root, backupFolder(vmUuid, id), entry?.file ?? `${volume.key}.qcow2`);
-      if (entry === undefined) throw damaged(backupId, path, `is not in the manifest of backup ${id}`);
-      const below = entry.parentFile === undefined ? undefined : await mergedBelow(ports, root, vmUuid, current, entry);
-      const facts = await ports.files.stat(path);
-      if (facts?.kind !== 'file') throw damaged(backupId, path, 'is missing');
-      if (chain.some((file) => file.backupId === id)) throw damaged(backupId, path, 'is its own ancestor');
-      if (below !== undefined) {
-        chain.push({ backupId: id, path, digest: undefined, sizeBytes: facts.sizeBytes }, ...below);
-        break;
-      }
-      chain.push({ backupId: id, path, digest: entry.digest, sizeBytes: BigInt(entry.sizeBytes) });
-      at = entry.parentFile === undefined ? undefined : current.parentBackupId;
-      if (entry.parentFile !== undefined && at === undefined)
-        throw damaged(backupId, path, 'names a parent that its manifest does not know');
+  const keys = manifest.volumes.map(({ key }) => key);
+  return { manifest, domainXml, files: await readChains(ports, root, vmUuid, backupId, keys) };
+}
+
+/** Volume key → its file in this backup first, then each parent's down to the full copy. BACKUP_DAMAGED names what is missing or wrong. */
+export async function readChains(
+  ports: Pick<CommandPorts, 'files'>,
+  root: string,
+  vmUuid: string,
+  backupId: string,
+  keys: readonly string[],
+): Promise<ReadonlyMap<string, readonly BackupFile[]>> {
+  const manifests = new Map<string, Promise<Manifest>>();
+  const manifestOf = (id: string): Promise<Manifest> => {
+    const read = manifests.get(id) ?? readManifest(ports, root, vmUuid, id).then(({ manifest }) => manifest);
+    manifests.set(id, read);
+    return read;
+  };
+  const chains = await askedAtOnce(keys.map((key) => readChain(ports, root, vmUuid, { backupId, key }, manifestOf)));
+  return new Map(keys.map((key, index) => [key, chains[index] ?? []]));
+}
+
+async function readChain(
+  ports: Pick<CommandPorts, 'files'>,
+  root: string,
+  vmUuid: string,
+  { backupId, key }: { readonly backupId: string; readonly key: string },
+  manifestOf: (id: string) => Promise<Manifest>,
+): Promise<BackupFile[]> {
+  const chain: BackupFile[] = [];
+  for (let at: string | undefined = backupId; at !== undefined;) {
+    const id: string = at;
+    const current = await manifestOf(id);
+    const entry = current.volumes.find((candidate) => candidate.key === key);
+    const path = join(root, backupFolder(vmUuid, id), volumeFile(key));
+    if (entry === undefined) throw damaged(backupId, path, `is not in the manifest of backup ${id}`);
+    demandOwnNames(backupId, path, current, entry);
+    const below = entry.parentFile === undefined ? undefined : await mergedBelow(ports, root, vmUuid, current, entry);
+    const facts = await ports.files.stat(path);
+    if (facts?.kind !== 'file') throw damaged(backupId, path, 'is missing');
+    if (chain.some((file) => file.backupId === id)) throw damaged(backupId, path, 'is its own ancestor');
+    const found = { backupId: id, path, foundBytes: facts.sizeBytes };
+    if (below !== undefined) {
+      const parentFile = below.length === 0 ? undefined : entry.parentFile;
+      return [...chain, { ...found, digest: undefined, sizeBytes: facts.sizeBytes, parentFile }, ...below];
     }
-    files.set(volume.key, chain);
+    chain.push({ ...found, digest: entry.digest, sizeBytes: BigInt(entry.sizeBytes), parentFile: entry.parentFile });
+    at = entry.parentFile === undefined ? undefined : current.parentBackupId;
   }
-  return { manifest, domainXml, files };
+  return chain;
+}
+
+/** What is looked at is what qemu-img will open: a file has the name of its volume, and its parent is that of the parent backup. */
+function demandOwnNames(
+  backupId: string,
+  path: string,
+  { parentBackupId }: Manifest,
+  { key, file, parentFile }: ManifestVolume,
+): void {
+  if (file !== volumeFile(key)) throw damaged(backupId, path, `is called ${file} in its manifest`);
+  if (parentFile === undefined) return;
+  if (parentBackupId === undefined || parentFile !== parentVolumeFile(parentBackupId, key))
+    throw damaged(
+      backupId,
+      path,
+      `has the parent ${parentFile} in its manifest, which is not that of backup ${parentBackupId ?? 'none'}`,
+    );
 }
 
 /**
@@ -91,5 +137,7 @@ async function mergedBelow(
   if (manifest.compaction?.role !== 'absorbed') return undefined;
   const path = join(root, backupFolder(vmUuid, backupId), entry.file);
   const facts = await ports.files.stat(path);
-  return facts === undefined ? [] : [{ backupId, path, digest: undefined, sizeBytes: facts.sizeBytes }];
+  if (facts === undefined) return [];
+  const { sizeBytes } = facts;
+  return [{ backupId, path, digest: undefined, sizeBytes, foundBytes: sizeBytes, parentFile: undefined }];
 }
