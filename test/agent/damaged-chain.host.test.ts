@@ -1,7 +1,7 @@
 /** Files of a chain that are gone or changed on the storage: what is read from them, or put on them, is refused before anything is touched. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
-import { copyFile, readdir, rename } from 'node:fs/promises';
+import { copyFile, readdir, rename, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RestoreBackupRequest } from '../../apps/agent/src/commands/requests.js';
 import type { OperationView } from '../../apps/agent/src/operations/operation-view.js';
@@ -106,5 +106,47 @@ describe('a restore', () => {
     expect(steps(end)).not.toContain('restore');
     expect(await layers()).toEqual(before);
     expect((await readdir(vm.dir)).filter((entry) => entry.includes('restored'))).toEqual([]);
+  });
+});
+
+describe('an incremental backup', () => {
+  beforeEach(async () => {
+    if ((await vm.domstate()) !== 'running') await vm.start();
+  });
+
+  it.each([
+    ['its parent is gone', () => head, (file: string) => rm(file), 'is missing'],
+    ['what its parent needs is gone', () => full, (file: string) => rm(file), 'is missing'],
+    ['its parent was cut short', () => head, (file: string) => truncate(file, 65_536), 'has 65536 bytes'],
+    [
+      'its parent is no image any more',
+      () => head,
+      (file: string) => run(['dd', 'if=/dev/zero', `of=${file}`, 'bs=1', 'count=4', 'conv=notrunc']),
+      'its digest is',
+    ],
+    ['its parent names another image', () => head, (file: string) => nameBacking(file, elsewhere), 'as its backing file'],
+  ])('is refused before the guest is frozen when %s', async (_what, whose, damage, words) => {
+    const file = rig.file(whose().id, key);
+    const before = await layers();
+    const request = { ...(await rig.backupRequest(keys, head)), quiesce: 'require' as const };
+    const end = await whileDamaged(
+      file,
+      async (damaged) => void (await damage(damaged)),
+      () => rig.end('TakeBackup', request),
+    );
+    const error = { code: 'BACKUP_DAMAGED', fields: { path: file } };
+    expect(end).toMatchObject({ state: 'Failed', vmOutcome: 'AsBefore', error });
+    expect(end.error?.message).toContain(file);
+    expect(end.error?.message).toContain(words);
+    expect(end.error?.message).toContain('the next one is full');
+    expect(steps(end).filter((name) => ['freeze', 'snapshot', 'copy'].includes(name))).toEqual([]);
+    expect(await layers()).toEqual(before);
+    const folder = join(rig.storage.source, 'backups', vm.uuid);
+    expect((await readdir(folder)).sort()).toEqual([full.id, head.id].sort());
+  });
+
+  it('goes on when the file is back', async () => {
+    await backup(head);
+    expect(await vm.chain('vda')).toHaveLength(2);
   });
 });

@@ -185,6 +185,23 @@ describe('a backup', () => {
     expect(await backup()).toMatchObject({ state: 'BackedUp', type: 'INCREMENTAL', parentId: b1.id });
   });
 
+  it('a chain whose files are not whole on their storage ends: the next backup is full and says why', async () => {
+    const b1 = await backup({ name: 'first' });
+    const b2 = await backup();
+    const fields = { backupId: b1.id, path: '/mnt/s/first.qcow2' };
+    const error = { code: 'BACKUP_DAMAGED' as const, message: 'gone', fields };
+    agent.scripts.push({ end: { state: FAILED, outcome: VmOutcome.VM_OUTCOME_AS_BEFORE, error } });
+    expect(await backup()).toMatchObject({ state: 'Failed', type: 'INCREMENTAL', error: { code: 'BACKUP_DAMAGED' } });
+    expect(await vmRow()).toMatchObject({ protectionState: 'Ok', headBackupId: null });
+    expect(await manager.get(BackupsService).get(manager.admin, b2.id)).toMatchObject({ endOfChain: true, state: 'BackedUp' });
+    const b4 = await backup();
+    expect(b4).toMatchObject({ state: 'BackedUp', type: 'FULL', endOfChain: false });
+    expect(b4.fullReason).toContain('the backup "first" is not whole on its storage (/mnt/s/first.qcow2)');
+    // What the old head's delta tracked is in the new backup, so it goes.
+    expect(sent(3).volumes[0]?.mergeDeltaPaths).toEqual([sent(1).volumes[0]?.newDeltaPath]);
+    expect(await backup()).toMatchObject({ state: 'BackedUp', type: 'INCREMENTAL', parentId: b4.id });
+  });
+
   it('unassigning ends the chain and merges; a further backup is refused', async () => {
     const b1 = await backup();
     const operation = await manager.get(VmsService).unassignOffering(manager.admin, vm);

@@ -15,6 +15,7 @@ import { VmEntity, VolumeDeltaEntity } from '../persistence/entities/vm.entities
 import { Clock } from '../platform/clock.js';
 import { changesOf } from '../primary/changes-of.js';
 import { recordChainChanges } from '../primary/chain-changes.js';
+import { endChain } from '../primary/end-chain.js';
 import { SettingsService } from '../settings/settings.service.js';
 import { storageAccess } from '../storage/storage-view.js';
 import { StoragesService } from '../storage/storages.service.js';
@@ -88,6 +89,7 @@ export class TakeBackupHandler implements OperationHandler {
     const leftovers = !atRest || leftFolder(outcome);
     await this.recordFailure(manager, backup, outcome.error ?? unknownError(operation), outcome.warnings, leftovers);
     await recordChainChanges(manager, vm.id, changesOf(outcome));
+    if (outcome.error?.code === 'BACKUP_DAMAGED') await this.endDamagedChain(manager, vm, backup, outcome.error);
     // A VM whose disks are at rest waits for the clean-up of the storage alone.
     const pending = atRest && leftovers ? 'MergePending' : outcome.outcome;
     await recordProtection(manager, vm, pending, outcome.error, this.clock.now());
@@ -197,6 +199,14 @@ export class TakeBackupHandler implements OperationHandler {
         lastBackupAt: new Date(Number(result.frozenAtUnixMs)),
       },
     );
+  }
+
+  /** Nothing can be put on the parent any more: every later backup would fail as this one did. */
+  private async endDamagedChain(manager: EntityManager, vm: VmEntity, backup: BackupEntity, error: ErrorData): Promise<void> {
+    if (backup.parentId === null || vm.headBackupId !== backup.parentId) return;
+    const { backupId = backup.parentId, path = '' } = error.fields;
+    const damaged = await manager.findOneBy(BackupEntity, { id: backupId });
+    await endChain(manager, vm.id, `the backup "${damaged?.name ?? backupId}" is not whole on its storage (${path})`);
   }
 
   /** `leftovers`: its deltas and its folder may be there still; they are on record until a clean-up has seen to them. */

@@ -12,13 +12,13 @@ import { demandSameOwner } from '../inventory/vm-lookup.js';
 import { VmRefresher } from '../inventory/vm-refresher.js';
 import type { OperationHandler, Preparation } from '../operations/operation-handler.js';
 import { OperationHandlers } from '../operations/operation-handlers.js';
-import { BackupEntity } from '../persistence/entities/backup.entities.js';
 import type { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmSnapshotEntity, VmSnapshotVolumeEntity, VolumeOverlayEntity } from '../persistence/entities/vm-snapshot.entities.js';
 import { VmEntity, VolumeDeltaEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
 import { recordChainChanges } from '../primary/chain-changes.js';
 import { changesOf } from '../primary/changes-of.js';
+import { endChain } from '../primary/end-chain.js';
 import { adoptOverlays, judgedOverlays, libvirtOverlays } from '../primary/libvirt-overlays.js';
 import { readPins } from '../primary/pins.js';
 import { untrackDeltas } from '../primary/untrack.js';
@@ -148,12 +148,7 @@ export class RevertSnapshotHandler implements OperationHandler {
     const attached = await manager.find(VolumeEntity, { select: { id: true }, where: { vmId: vm.id, attached: true } });
     if (vm.headBackupId === null || attached.some(({ id }) => !reverted.includes(id))) return;
     const name = input.libvirtName ?? (await manager.findOneBy(VmSnapshotEntity, { id: input.snapshotId ?? '' }))?.name ?? '';
-    await manager.update(BackupEntity, { id: vm.headBackupId }, { endOfChain: true });
-    await manager.update(
-      VmEntity,
-      { id: vm.id },
-      { headBackupId: null, chainEndedReason: `the VM was reverted to snapshot "${name}"` },
-    );
+    await endChain(manager, vm.id, `the VM was reverted to snapshot "${name}"`);
   }
 
   /**

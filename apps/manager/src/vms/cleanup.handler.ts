@@ -16,6 +16,7 @@ import { Clock } from '../platform/clock.js';
 import { changesOf } from '../primary/changes-of.js';
 import { recordAtRest } from '../primary/at-rest.js';
 import { recordChainChanges } from '../primary/chain-changes.js';
+import { endChain } from '../primary/end-chain.js';
 import { judgedOverlays } from '../primary/libvirt-overlays.js';
 import { readPins } from '../primary/pins.js';
 import { storageAccess } from '../storage/storage-view.js';
@@ -190,12 +191,4 @@ async function isHalfEnded(manager: EntityManager, { id: vmId, headBackupId }: V
   const held = await manager.findBy(BackupVolumeEntity, { backupId: headBackupId });
   const volumes = await manager.findBy(VolumeEntity, { vmId, attached: true, id: In(held.map(({ key }) => key)) });
   return volumes.some(({ id }) => !deltas.some(({ volumeId }) => volumeId === id));
-}
-
-/** No backup continues the chain any more. */
-async function endChain(manager: EntityManager, vmId: string, reason: string): Promise<void> {
-  const vm = await manager.findOneByOrFail(VmEntity, { id: vmId });
-  if (vm.headBackupId === null) return;
-  await manager.update(BackupEntity, { id: vm.headBackupId }, { endOfChain: true });
-  await manager.update(VmEntity, { id: vmId }, { headBackupId: null, chainEndedReason: reason });
 }

@@ -24,6 +24,7 @@ import { lookAfterMoment, takeMoment, type FreezeRecord, type MomentWish, type N
 import { together } from '../shared/together.js';
 import { waitsForHypervisor } from '../shared/waits-for-hypervisor.js';
 import { copyVolume, type CopiedVolume } from './copy.js';
+import { demandParent } from './demand-parent.js';
 import { describe } from './describe.js';
 import { isOnStorage } from './on-storage.js';
 import { checkSecondarySpace, preflight, type Preflight } from './preflight.js';
@@ -114,8 +115,9 @@ async function copyAndPublish(
   const { root } = await ports.storages.acquire(request.storage, request.header.operationId, 'write');
   const folder = join(root, backupFolder(request.header.vmUuid, request.backupId));
   await context.step('prepare', '', { folder }, async () => {
-    const [, backups] = await askedAtOnce([
+    const [, , backups] = await askedAtOnce([
       checkSecondarySpace(ports, request, root, plan.volumes),
+      demandParent(ports, request, root, plan.volumes),
       ports.files.list(dirname(folder)),
     ]);
     if (backups?.includes(basename(folder)) === true && (await ports.files.stat(join(folder, MANIFEST_FILE))) !== undefined) {
