@@ -84,8 +84,8 @@ check_chain() {
         fail "$dir/$name is damaged: its digest is $found, the manifest says $digest. ACCEPT_DAMAGED=1 uses it all the same"
       fi
     fi
-    # A backing name that the manifest does not give would lead out of the storage.
-    backing=$(qemu-img info -f qcow2 "$dir/$name" | sed -n 's/^backing file: \([^ ]*\).*/\1/p')
+    # A backing name that the manifest does not give would lead out of the storage. In JSON the name is whole, whatever is in it.
+    backing=$(qemu-img info -f qcow2 --output=json "$dir/$name" | sed -n 's/^ *"backing-filename": "\(.*\)",\{0,1\}$/\1/p')
     if [ -z "$backing" ] && merging "$dir"; then return 0; fi
     [ "${backing:--}" = "$parent" ] || fail "$dir/$name names the backing file ${backing:-none}, the manifest says $parent"
     [ "$parent" != - ] || return 0
