@@ -69,29 +69,32 @@ if [ -r "$state/$uuid.switching" ]; then
   exit 1
 fi
 
-[ -r "$state/$uuid" ] || exit 0
-record=$(cat "$state/$uuid" 2>/dev/null) || exit 0
-[ "${record%%
-*}" = 'holdfast-start-guard 1' ] || exit 0
 tab=$(printf '\t')
+# What the manager told of the VM while it was on another host ends when the VM runs here: while it is there, it is the newer.
+for known in "$state/$uuid.elsewhere" "$state/$uuid"; do
+  [ -r "$known" ] || continue
+  record=$(cat "$known" 2>/dev/null) || continue
+  [ "${record%%
+*}" = 'holdfast-start-guard 1' ] || continue
 
-first=yes
-while IFS= read -r file; do
-  [ "$first" = yes ] && { first=no; continue; }
-  [ -n "$file" ] || continue
-  while IFS=$tab read -r kind stale right; do
-    [ "$kind" = layer ] && [ -n "$right" ] || continue
-    [ "$file" = "$stale" ] || [ "$file" -ef "$stale" ] 2>/dev/null || continue
-    [ -e "$right" ] || continue
-    {
-      printf '%s\n' "Holdfast refuses this start: the disk $file of the VM is stale, its newest data is in $right, and a start from $file would destroy that data."
-      printf '%s\n' "Point the disk at $right with format qcow2 (virsh edit ${1:-$uuid}), then start again. If that file is worthless, move it away first."
-    } >&2
-    exit 1
-  done <<RECORD
+  first=yes
+  while IFS= read -r file; do
+    [ "$first" = yes ] && { first=no; continue; }
+    [ -n "$file" ] || continue
+    while IFS=$tab read -r kind stale right; do
+      [ "$kind" = layer ] && [ -n "$right" ] || continue
+      [ "$file" = "$stale" ] || [ "$file" -ef "$stale" ] 2>/dev/null || continue
+      [ -e "$right" ] || continue
+      {
+        printf '%s\n' "Holdfast refuses this start: the disk $file of the VM is stale, its newest data is in $right, and a start from $file would destroy that data."
+        printf '%s\n' "Point the disk at $right with format qcow2 (virsh edit ${1:-$uuid}), then start again. If that file is worthless, move it away first."
+      } >&2
+      exit 1
+    done <<RECORD
 $record
 RECORD
-done <<FACTS
+  done <<FACTS
 $facts
 FACTS
+done
 exit 0

@@ -125,6 +125,7 @@ export async function runAgent(configFile: string): Promise<RunningAgent> {
     storages,
     survey: { files, images, storages, primaryPools: config.primaryPools },
     strays: { files, images, storages, hypervisor, busyVms: () => new Set(runner.list(true).map((view) => view.vmUuid)) },
+    guard,
     hostInfo,
     domainWatch: { hints, pollMs: config.domainPollMs, clock, log },
     log,

@@ -25,6 +25,7 @@ import { FencingTokens } from '../operations/fencing.js';
 import { JournalStore } from '../operations/journal.js';
 import { noBreakpoints } from '../operations/no-breakpoints.js';
 import { OperationRunner } from '../operations/runner.js';
+import type { VmElsewhere } from '../start-guard/guard-elsewhere.js';
 import { AgentServer } from './grpc-server.js';
 import { hostAgentService } from './host-agent-service.js';
 import { HostInfo } from './host-info.js';
@@ -70,6 +71,7 @@ describe('the agent over mutual TLS', () => {
   let go: () => Promise<void>;
   let clients: HostAgentClient[];
   let descriptorSet: Buffer;
+  let told: VmElsewhere[];
 
   beforeAll(async () => {
     authority = await TestAuthority.create();
@@ -80,6 +82,7 @@ describe('the agent over mutual TLS', () => {
   });
 
   beforeEach(async () => {
+    told = [];
     clients = [];
     go = () => Promise.resolve();
     stateDir = await mkdtemp(join(tmpdir(), 'holdfast-server-'));
@@ -141,6 +144,7 @@ describe('the agent over mutual TLS', () => {
         hypervisor,
         survey: {} as never,
         strays: {} as never,
+        guard: { elsewhere: async (vms) => void told.push(...vms) },
         storages: { inspect: () => Promise.reject(new HoldfastError('STORAGE_MISSING', 'Not there: "é".', { storageId: 's' })) },
         hostInfo,
         domainWatch: { pollMs: 3_600_000, clock: systemClock, log: silentLog },
@@ -291,6 +295,19 @@ describe('the agent over mutual TLS', () => {
     await expect(call((done) => manager.getOperation({ operationId: VM }, new Metadata(), done))).rejects.toMatchObject({
       code: 5,
     });
+  });
+
+  it('hears of VMs on other hosts, and refuses what names no file', async () => {
+    const volumes = [{ layers: ['/p/a'], planned: ['/p/b'], certain: true }];
+    const vm = { vmUuid: VM.toUpperCase(), fencingToken: 3n, volumes };
+    expect(await call((done) => manager.guardStarts({ vms: [vm] }, done))).toEqual({});
+    expect(told).toEqual([{ vmUuid: VM, fencingToken: 3n, volumes }]);
+    const wrong = { vms: [{ ...vm, volumes: [{ layers: ['a'], planned: [], certain: true }] }] };
+    expect((await refused(call((done) => manager.guardStarts(wrong, done))))?.toData()).toMatchObject({
+      code: 'INVALID_INPUT',
+      fields: { field: 'vms.0.volumes.0.layers.0' },
+    });
+    expect(told).toHaveLength(1);
   });
 
   it('shows the domains and ends a watch with its watcher', async () => {

@@ -18,11 +18,13 @@ import { removeFromStorage, removeLayers, type StrayPorts } from '../strays/remo
 import { surveyPrimary, surveyStorage, type SurveyPorts } from '../strays/survey.js';
 import { watchDomains, type DomainWatchOptions } from './domain-watch.js';
 import type { HostInfo } from './host-info.js';
+import type { StartGuard } from '../start-guard/start-guard.js';
 import { serviceError } from './service-error.js';
 import { wireDomain } from './wire-domain.js';
 import { wireOperation, type ResultCodecs } from './wire-operation.js';
 import * as requests from './wire-requests.js';
 import * as wireSurvey from './wire-survey.js';
+import { vmsElsewhere } from './wire-starts.js';
 
 export interface ServiceOptions {
   readonly runner: OperationRunner;
@@ -31,6 +33,7 @@ export interface ServiceOptions {
   readonly storages: Pick<StorageLeases, 'inspect'>;
   readonly survey: SurveyPorts;
   readonly strays: StrayPorts;
+  readonly guard: Pick<StartGuard, 'elsewhere'>;
   readonly hostInfo: HostInfo;
   readonly domainWatch: Omit<DomainWatchOptions, 'hypervisor'>;
   readonly log: Log;
@@ -72,6 +75,10 @@ export function hostAgentService(options: ServiceOptions): HostAgentServer {
       const fromPrimary = await removeLayers(options.strays, layers);
       const fromStorage = storage === undefined ? [] : await removeFromStorage(options.strays, storage, paths);
       return { removed: [...fromPrimary, ...fromStorage].map(wireSurvey.removed) };
+    }),
+    guardStarts: unary(async (request) => {
+      await options.guard.elsewhere(vmsElsewhere(request));
+      return {};
     }),
     takeBackup: unary((request) => accept('TakeBackup', requests.takeBackupRequest(request))),
     restoreBackup: unary((request) => accept('RestoreBackup', requests.restoreBackupRequest(request))),

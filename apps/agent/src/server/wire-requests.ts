@@ -22,8 +22,8 @@ import type { StorageSpec } from '../secondary/storage-spec.js';
 
 const id = z.uuid();
 // libvirt takes any hex digits for the UUID of a domain.
-const vmUuid = z.guid();
-const path = z.string().regex(/^\/[^\0\n]*$/, 'must be an absolute path without NUL and line ends');
+export const vmUuid = z.guid();
+export const path = z.string().regex(/^\/[^\0\n]*$/, 'must be an absolute path without NUL and line ends');
 const target = z.string().regex(/^[A-Za-z0-9_-]{1,32}$/, 'must be a target device such as vda');
 const text = z.string().regex(/^[^\0]*$/, 'must not contain NUL');
 const plain = z.string().regex(/^[^\0\n]*$/, 'must not contain NUL and line ends');
@@ -295,7 +295,8 @@ function refuseTwice(volumes: readonly { key: string; target: string }[], contex
   }
 }
 
-function check<T>(schema: z.ZodType<T>, value: unknown): T {
+/** INVALID_INPUT with the name of the field that is wrong. */
+export function check<T>(schema: z.ZodType<T>, value: unknown): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];

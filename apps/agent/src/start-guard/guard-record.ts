@@ -8,45 +8,54 @@
 import { hasLayerName } from '@holdfast/shared/chain/layer-names.js';
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 
-/** Stale file → the file to start from. The hook goes by it only while the right file exists. */
+/** A stale file, and the file to start from. The hook goes by it only while the right file exists. */
+export type GuardPair = readonly [stale: string, right: string];
+
+/** What looks of this host say: each stale file has one right one. */
 export type GuardRecord = ReadonlyMap<string, string>;
 
 const HEADING = 'holdfast-start-guard 1';
 
-/** The record as the hook script reads it. A name that does not fit into a line is left out: it is not guarded. */
-export function printRecord(record: GuardRecord): string {
-  const lines = [...record].filter((pair) => pair.every(isOneWord)).map(([stale, right]) => `layer\t${stale}\t${right}`);
+/** Pairs as the hook script reads them: the first that fits counts. A name that does not fit into a line is not guarded. */
+export function printPairs(pairs: Iterable<GuardPair>): string {
+  const lines = [...pairs].filter((pair) => pair.every(isOneWord)).map(([stale, right]) => `layer\t${stale}\t${right}`);
   return [HEADING, ...lines, ''].join('\n');
 }
 
-/** The reverse of printRecord; an empty record for text that is none. */
-export function parseRecord(text: string): GuardRecord {
+/** The reverse of printPairs; none for text that is no record. */
+export function parsePairs(text: string): GuardPair[] {
   const [heading, ...lines] = text.split('\n');
-  if (heading !== HEADING) return new Map();
-  return new Map(
-    lines.flatMap((line) => {
-      const [kind, stale, right] = line.split('\t');
-      return kind === 'layer' && stale && right ? [[stale, right] as const] : [];
-    }),
-  );
+  if (heading !== HEADING) return [];
+  return lines.flatMap((line) => {
+    const [kind, stale, right] = line.split('\t');
+    return kind === 'layer' && stale && right ? [[stale, right] as const] : [];
+  });
+}
+
+/** Everything below a layer of ours is stale, and the active layer is right. The active one first. */
+export function staleBelow([active, ...lower]: readonly string[]): GuardPair[] {
+  if (active === undefined) return [];
+  let belowOurs = hasLayerName(active);
+  return lower.flatMap((path) => {
+    const pairs: GuardPair[] = belowOurs ? [[path, active]] : [];
+    belowOurs ||= hasLayerName(path);
+    return pairs;
+  });
 }
 
 /**
- * The record after a look at the VM. What lies below a layer of ours is stale, and its active layer is right. What runs is
- * right by itself; a stopped VM whose definition names a stale layer changes nothing: it is just what the guard is for.
+ * The record after a look at the VM on this host. What runs is right by itself; a stopped VM whose definition names a stale layer
+ * changes nothing: it is just what the guard is for.
  */
 export function recordAfter(before: GuardRecord, domain: ObservedDomain): GuardRecord {
   const after = new Map(before);
   for (const disk of domain.disks) {
-    const [active, ...lower] = disk.layers.map((layer) => layer.path);
+    const layers = disk.layers.map((layer) => layer.path);
+    const [active] = layers;
     if (active === undefined) continue;
     if (after.has(active) && domain.state === 'shut-off') continue;
     after.delete(active);
-    let belowOurs = hasLayerName(active);
-    for (const path of lower) {
-      if (belowOurs) after.set(path, active);
-      belowOurs ||= hasLayerName(path);
-    }
+    for (const [stale, right] of staleBelow(layers)) after.set(stale, right);
   }
   return after;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { hasLayerName } from '@holdfast/shared/chain/layer-names.js';
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
-import { parseRecord, printRecord, recordAfter, recordWithRight } from './guard-record.js';
+import { parsePairs, printPairs, recordAfter, recordWithRight } from './guard-record.js';
 
 const BASE = '/p/vol.qcow2';
 const D1 = '/p/vol.11111111-1111-4111-8111-111111111111.hf.qcow2';
@@ -72,7 +72,7 @@ describe('the record of the start guard', () => {
       ['/p/line\nbreak', D1],
       ['/p/tab\t', D1],
     ]);
-    expect([...parseRecord(printRecord(record))]).toEqual([['/p/a "b" & <c>', D1]]);
-    expect(parseRecord('something else\nlayer\t/a\t/b\n').size).toBe(0);
+    expect([...parsePairs(printPairs(record))]).toEqual([['/p/a "b" & <c>', D1]]);
+    expect(parsePairs('something else\nlayer\t/a\t/b\n')).toEqual([]);
   });
 });

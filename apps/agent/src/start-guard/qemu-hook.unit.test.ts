@@ -4,7 +4,7 @@ import { execa } from 'execa';
 import { chmod, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { printRecord } from './guard-record.js';
+import { printPairs } from './guard-record.js';
 import { hookText, installHook, removeHook } from './hook-file.js';
 
 const UUID = '8d1c0f4e-2f0a-4c7e-9c5b-0123456789ab';
@@ -88,20 +88,44 @@ describe('the libvirt hook', () => {
   });
 
   it('refuses a stale disk, and names both files and the way out', async () => {
-    await record(printRecord(new Map([[stale, right]])));
+    await record(printPairs([[stale, right]]));
     const { allowed, said } = await run(domain(disk('/p/first') + disk(stale)));
     expect(allowed).toBe(false);
     expect(said).toContain(`the disk ${stale} of the VM is stale, its newest data is in ${right}`);
     expect(said).toContain('virsh edit vm-1');
   });
 
+  it('goes by what was told of the VM elsewhere as well: by that first, and by the first right file that exists', async () => {
+    const told = join(state, `${UUID}.elsewhere`);
+    const newer = join(dir, 'newer.hf.qcow2');
+    await record(printPairs([[stale, right]]));
+    await writeFile(told, printPairs([[stale, newer]]));
+    expect((await run(domain(disk(stale)))).said).toContain(`its newest data is in ${right},`);
+    await writeFile(newer, '');
+    expect((await run(domain(disk(stale)))).said).toContain(`its newest data is in ${newer},`);
+    await rm(join(state, UUID));
+    expect((await run(domain(disk(stale)))).said).toContain(`its newest data is in ${newer},`);
+    expect(await run(domain(disk(newer)))).toEqual(allowance);
+    await writeFile(
+      told,
+      printPairs([
+        [stale, join(dir, 'planned')],
+        [stale, right],
+      ]),
+    );
+    expect((await run(domain(disk(stale)))).said).toContain(`its newest data is in ${right},`);
+    await writeFile(told, 'rubbish');
+    expect(await run(domain(disk(stale)))).toEqual(allowance);
+    await rm(told);
+  });
+
   it('knows the stale file by another name, too', async () => {
-    await record(printRecord(new Map([[stale, right]])));
+    await record(printPairs([[stale, right]]));
     expect(await run(domain(disk(join(dir, 'linked', 'other-name'))))).toMatchObject(refusal);
   });
 
   it('understands other quotes, other spacing and comments', async () => {
-    await record(printRecord(new Map([['/etc/hostname', '/etc/passwd']])));
+    await record(printPairs([['/etc/hostname', '/etc/passwd']]));
     const odd = `<?xml version="1.0"?><!-- <uuid>x</uuid> --><domain><uuid> ${UUID.toUpperCase()} </uuid><devices><disk
       type="file"><source
         file = "/etc/hostname"  /></disk></devices></domain>`;
@@ -121,12 +145,12 @@ describe('the libvirt hook', () => {
     ['a definition without an end', () => domain(disk(stale)).slice(0, 300)],
     ['a UUID that leads elsewhere', () => domain(disk(stale)).replace(UUID, '../../etc/passwd')],
   ])('allows %s', async (_name, xml) => {
-    await record(printRecord(new Map([[stale, right]])));
+    await record(printPairs([[stale, right]]));
     expect(await run(xml())).toEqual(allowance);
   });
 
   it('allows everything but the beginning of a start', async () => {
-    await record(printRecord(new Map([[stale, right]])));
+    await record(printPairs([[stale, right]]));
     for (const words of [
       ['start', 'begin'],
       ['prepare', 'end'],
@@ -139,8 +163,8 @@ describe('the libvirt hook', () => {
   });
 
   it.each<[string, () => string]>([
-    ['the right file is gone', () => printRecord(new Map([[stale, join(dir, 'gone')]]))],
-    ['the record is of another version', () => printRecord(new Map([[stale, right]])).replace(' 1\n', ' 2\n')],
+    ['the right file is gone', () => printPairs([[stale, join(dir, 'gone')]])],
+    ['the record is of another version', () => printPairs([[stale, right]]).replace(' 1\n', ' 2\n')],
     ['the record is rubbish', () => `\0\0rubbish\nlayer\t${stale}\t${right}\n`],
     ['the record is empty', () => ''],
     ['the record is cut off', () => `holdfast-start-guard 1\nlayer\t${stale}\n`],

@@ -2,21 +2,25 @@
  * The start guard's files, `<stateDir>/hook/`: what the libvirt hook reads to refuse a start that would destroy data.
  * Owns when they are written; never stops an operation: a file that cannot be written is logged, and a guard that does not
  * know allows the start. Files:
- *   <vm uuid>             layers from which the VM must not start (guard-record.ts)
+ *   <vm uuid>             layers from which the VM must not start, by the looks of this host (guard-record.ts)
+ *   <vm uuid>.elsewhere   the same, by what the manager told of the VM while it was on another host (guard-elsewhere.ts)
  *   <vm uuid>.switching   while an operation is between two states of the VM's definition: its id, then a sentence why
  *
  * A record outlives the VM's definition and the agent, so that a stale definition that comes back is still known.
  */
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Log } from '../logging/log.js';
-import { makeStateDirectory, syncDirectory, writeDurably } from '../operations/durable-file.js';
+import { makeStateDirectory, writeDurably } from '../operations/durable-file.js';
 import type { TargetFiles } from '../secondary/target-files.js';
-import { doubted, parseRecord, printRecord, recordAfter, recordWithRight, sameRecord, type GuardRecord } from './guard-record.js';
+import { knownRight, pairsElsewhere, type VmElsewhere } from './guard-elsewhere.js';
+import { GuardFiles } from './guard-files.js';
+import { doubted, recordAfter, recordWithRight, sameRecord, type GuardRecord } from './guard-record.js';
 
 const SWITCHING = '.switching';
+const ELSEWHERE = '.elsewhere';
 
 /** An operation that is about to be between two states of a VM's definition. */
 export interface Switch {
@@ -34,11 +38,13 @@ export interface StartBarrier {
 }
 
 export class StartGuard implements StartBarrier {
-  private readonly records = new Map<string, GuardRecord>();
+  private readonly guardFiles: GuardFiles;
   private readonly work = new Map<string, Promise<void>>();
   private readonly looks = new Map<string, { readonly domain: ObservedDomain; readonly since: number }>();
   /** Moments are counted, not timed: VM → moment of the last change that we made ourselves. */
   private readonly changes = new Map<string, number>();
+  /** VM → moment, and newest fencing token, of what was told of it. */
+  private readonly told = new Map<string, { readonly moment: number; readonly fencingToken: bigint }>();
   private moment = 0;
   private fullLooks = 0;
 
@@ -49,7 +55,9 @@ export class StartGuard implements StartBarrier {
       readonly files: Pick<TargetFiles, 'stat'>;
       readonly log: Log;
     },
-  ) {}
+  ) {
+    this.guardFiles = new GuardFiles(options.dir);
+  }
 
   /** Once, at the start: marks of operations that are not going on any more are gone afterwards. */
   async recover(unfinishedOperationIds: readonly string[]): Promise<void> {
@@ -57,7 +65,7 @@ export class StartGuard implements StartBarrier {
     for (const name of await readdir(this.options.dir)) {
       if (!name.endsWith(SWITCHING)) continue;
       const [operationId = ''] = (await readFile(join(this.options.dir, name), 'utf8')).split('\n');
-      if (!unfinishedOperationIds.includes(operationId)) await this.remove(name);
+      if (!unfinishedOperationIds.includes(operationId)) await this.guardFiles.remove(name);
     }
   }
 
@@ -70,7 +78,7 @@ export class StartGuard implements StartBarrier {
     try {
       return await work();
     } finally {
-      await this.tolerantly(() => this.remove(name));
+      await this.tolerantly(() => this.guardFiles.remove(name));
     }
   }
 
@@ -80,7 +88,7 @@ export class StartGuard implements StartBarrier {
       for (const name of await readdir(this.options.dir)) {
         if (!name.endsWith(SWITCHING)) continue;
         const text = await readFile(join(this.options.dir, name), 'utf8');
-        if (text.startsWith(`${operationId}\n`)) await this.remove(name);
+        if (text.startsWith(`${operationId}\n`)) await this.guardFiles.remove(name);
       }
     });
   }
@@ -110,7 +118,31 @@ export class StartGuard implements StartBarrier {
 
   /** Holdfast is about to point the VM at these files: they are right from now on. */
   async pointing(vmUuid: string, sources: Iterable<string>): Promise<void> {
-    await this.inTurn(vmUuid, async () => this.write(vmUuid, recordWithRight(await this.record(vmUuid), sources)));
+    await this.inTurn(vmUuid, async () => {
+      await this.guardFiles.write(vmUuid, [...recordWithRight(await this.record(vmUuid), sources)]);
+      await this.guardFiles.write(vmUuid + ELSEWHERE, []);
+    });
+  }
+
+  /**
+   * The manager tells of VMs that are on other hosts. It holds until this host sees such a VM run here, or Holdfast points it
+   * somewhere here. What comes too late, after something newer, is not believed.
+   */
+  async elsewhere(vms: readonly VmElsewhere[]): Promise<void> {
+    for (const { vmUuid, fencingToken, volumes } of vms) {
+      if (fencingToken < (this.told.get(vmUuid)?.fencingToken ?? 0n)) continue;
+      this.moment += 1;
+      this.told.set(vmUuid, { moment: this.moment, fencingToken });
+      await this.inTurn(vmUuid, async () => {
+        const name = vmUuid + ELSEWHERE;
+        const before = await this.guardFiles.read(name);
+        // A storage that cannot be asked takes nothing back.
+        const exists = (path: string): Promise<boolean> => this.exists(path).catch(() => true);
+        await this.guardFiles.write(name, await pairsElsewhere(before, volumes, exists));
+        const own = recordWithRight(await this.record(vmUuid), knownRight(volumes));
+        await this.guardFiles.write(vmUuid, [...own]);
+      });
+    }
   }
 
   /** Holdfast changed the VM's chains: what was looked at before says nothing any more. */
@@ -133,8 +165,11 @@ export class StartGuard implements StartBarrier {
       if (!(await this.exists(before.get(stale) ?? ''))) before = recordWithRight(before, [stale]);
     }
     const after = recordAfter(before, look.domain);
-    if (sameRecord(after, await this.record(vmUuid))) return;
-    await this.write(vmUuid, await this.withoutLost(after, look.domain));
+    if (!sameRecord(after, await this.record(vmUuid)))
+      await this.guardFiles.write(vmUuid, [...(await this.withoutLost(after, look.domain))]);
+    const overtaken = (this.told.get(vmUuid)?.moment ?? 0) > look.since;
+    // What runs here is no longer elsewhere, and its own looks know all that lies below it.
+    if (look.domain.state === 'running' && !overtaken) await this.guardFiles.write(vmUuid + ELSEWHERE, []);
   }
 
   /** A pair of which one file is gone means nothing to the hook and would stay for ever. */
@@ -153,27 +188,7 @@ export class StartGuard implements StartBarrier {
   }
 
   private async record(vmUuid: string): Promise<GuardRecord> {
-    const known = this.records.get(vmUuid);
-    if (known !== undefined) return known;
-    const text = await readFile(join(this.options.dir, vmUuid), 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return '';
-      throw error;
-    });
-    const record = parseRecord(text);
-    this.records.set(vmUuid, record);
-    return record;
-  }
-
-  private async write(vmUuid: string, record: GuardRecord): Promise<void> {
-    if (sameRecord(record, await this.record(vmUuid))) return;
-    if (record.size === 0) await this.remove(vmUuid);
-    else await writeDurably(join(this.options.dir, vmUuid), printRecord(record));
-    this.records.set(vmUuid, record);
-  }
-
-  private async remove(name: string): Promise<void> {
-    await rm(join(this.options.dir, name), { force: true });
-    await syncDirectory(this.options.dir);
+    return new Map(await this.guardFiles.read(vmUuid));
   }
 
   /** One after the other for each VM. */

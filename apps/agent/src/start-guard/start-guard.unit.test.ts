@@ -22,10 +22,16 @@ describe('StartGuard', () => {
   let guard: StartGuard;
   let seen: ObservedDomain | undefined;
   let during: () => void = () => undefined;
+  let broken = false;
   const newGuard = (): StartGuard =>
     new StartGuard({
       dir,
-      files: { stat: async (path) => (there.has(path) ? ({ kind: 'file' } as never) : undefined) },
+      files: {
+        stat: async (path) => {
+          if (broken) throw new Error('it hangs');
+          return there.has(path) ? ({ kind: 'file' } as never) : undefined;
+        },
+      },
       log: silentLog,
     });
   const libvirt = {
@@ -56,6 +62,7 @@ describe('StartGuard', () => {
     dir = await mkdtemp(join(tmpdir(), 'holdfast-guard-'));
     there = new Set([BASE, D1, D2]);
     during = () => undefined;
+    broken = false;
     guard = newGuard();
     await guard.recover([]);
   });
@@ -92,6 +99,69 @@ describe('StartGuard', () => {
     expect(await look('running', D1, BASE)).toBe('');
     during = () => undefined;
     expect(await look('running', D1, BASE)).not.toBe('');
+  });
+
+  describe('for a VM on another host', () => {
+    const elsewhere = async (
+      layers: string[],
+      more: { planned?: string[]; certain?: boolean; token?: bigint } = {},
+    ): Promise<string> => {
+      const { planned = [], certain = true, token = 1n } = more;
+      await guard.elsewhere([{ vmUuid: UUID, fencingToken: token, volumes: [{ layers, planned, certain }] }]);
+      return told();
+    };
+    const told = async (): Promise<string> => {
+      await guard.settled();
+      return readFile(join(dir, `${UUID}.elsewhere`), 'utf8').catch(() => '');
+    };
+
+    it('writes what it is told, keeps it over a restart and over looks at the definition that was left here', async () => {
+      const planned = `holdfast-start-guard 1\n${line(BASE, D1)}`;
+      there.delete(D1);
+      expect(await elsewhere([BASE], { planned: [D1] })).toBe(planned);
+      await look('shut-off', BASE);
+      guard = newGuard();
+      await look('shut-off', BASE);
+      expect(await told()).toBe(planned);
+      there.add(D1);
+      expect(await elsewhere([BASE], { certain: false })).toBe(planned);
+      expect(await elsewhere([D1, BASE])).toBe(planned);
+    });
+
+    it('is ended by the VM running here, or being pointed somewhere here', async () => {
+      await elsewhere([D1, BASE]);
+      expect(await look('running', D1, BASE)).toContain(line(BASE, D1));
+      expect(await told()).toBe('');
+      await elsewhere([D1, BASE]);
+      await guardedHypervisor(libvirt, guard).define(XML(BASE));
+      expect(await told()).toBe('');
+    });
+
+    it('is not ended by a look that began before', async () => {
+      during = () => void elsewhere([D1, BASE]);
+      await look('running', BASE);
+      expect(await told()).toContain(line(BASE, D1));
+    });
+
+    it('does not believe what comes after something newer', async () => {
+      const newer = await elsewhere([BASE], { planned: [D1], token: 8n });
+      expect(await elsewhere([BASE], { token: 7n })).toBe(newer);
+      expect(await elsewhere([BASE], { token: 8n })).toBe('');
+    });
+
+    it('calls right what certainly is right there, also against what was seen here', async () => {
+      await look('running', D1, BASE);
+      await elsewhere([BASE], { certain: false });
+      expect(await written()).toContain(line(BASE, D1));
+      await elsewhere([BASE]);
+      expect(await written()).toBe('');
+    });
+
+    it('takes nothing back while a storage cannot be asked', async () => {
+      const known = await elsewhere([D1, BASE]);
+      broken = true;
+      expect(await elsewhere([BASE], { certain: false })).toBe(known);
+    });
   });
 
   it('marks a switch for as long as it lasts', async () => {

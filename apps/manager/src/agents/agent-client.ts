@@ -10,6 +10,7 @@ import type {
   ForgetOperationResponse,
   GetHostInfoResponse,
   GetOperationResponse,
+  GuardStartsResponse,
   InspectStorageResponse,
   ListDomainsResponse,
   ListOperationsResponse,
@@ -37,6 +38,7 @@ import type {
   StorageFacts,
   SurveyedEntry,
   SurveyedLayer,
+  VmElsewhere,
 } from './agent-types.js';
 import type { AddressedCommand, StorageAccess } from '../persistence/agent-command.js';
 import { toRemovedStray, toSurveyedEntry, toSurveyedLayer } from './wire-survey.js';
@@ -128,6 +130,19 @@ export class AgentClient {
       this.client.removeStrays(request, new Metadata(), within(SURVEY_MS), done),
     );
     return removed.map(toRemovedStray);
+  }
+
+  /** Tells the host's start guard of VMs on other hosts. Repeating it is harmless. */
+  async guardStarts(vms: readonly VmElsewhere[], patienceMs: number): Promise<void> {
+    const request = {
+      vms: vms.map((vm) => ({
+        ...vm,
+        volumes: vm.volumes.map(({ layers, planned, certain }) => ({ layers: [...layers], planned: [...planned], certain })),
+      })),
+    };
+    await this.unary((done: Done<GuardStartsResponse>) =>
+      this.client.guardStarts(request, new Metadata(), within(patienceMs), done),
+    );
   }
 
   /** VMs with an unfinished operation on this host, whoever started it. */

@@ -97,6 +97,23 @@ export interface RemovedStray {
   readonly kept: ErrorData | null;
 }
 
+/** A VM that is on another host than the one that is told of it. */
+export interface VmElsewhere {
+  readonly vmUuid: string;
+  /** The VM's newest when this was read. */
+  readonly fencingToken: bigint;
+  readonly volumes: readonly VolumeElsewhere[];
+}
+
+export interface VolumeElsewhere {
+  /** As last seen, the active one first. */
+  readonly layers: readonly string[];
+  /** New active layers that an operation is about to put on them. */
+  readonly planned: readonly string[];
+  /** The first of the layers really is the newest. */
+  readonly certain: boolean;
+}
+
 /** `Unknown`: the agent did not say; the chain has to be looked at again. */
 export type AgentOutcome = 'AsBefore' | 'AsAfter' | 'MergePending' | 'Unexplained' | 'Unknown';
 

@@ -10,6 +10,7 @@ import { HostEntity, type HostState } from '../persistence/entities/inventory.en
 import type { Clock } from '../platform/clock.js';
 import { PeriodicTask } from '../platform/periodic-task.js';
 import type { ObservationRecorder } from './observation-recorder.js';
+import type { StartGuards } from './start-guards.js';
 import type { VmLocator } from './vm-locator.js';
 
 /** One lost heartbeat is a hiccup. */
@@ -32,6 +33,7 @@ export class HostWatcher {
     private readonly agents: AgentsService,
     private readonly recorder: ObservationRecorder,
     private readonly locator: VmLocator,
+    private readonly guards: StartGuards,
     private readonly clock: Clock,
     private readonly logger: Logger,
     private readonly times: WatchTimes,
@@ -120,6 +122,8 @@ export class HostWatcher {
   }
 
   private async apply(host: HostEntity, changes: DomainChanges): Promise<void> {
+    // The stream begins with all VMs: the host was away, or this manager was.
+    if (changes.full) void this.guards.tellHost(host);
     for (const domain of changes.full ? [] : changes.domains) await this.recorder.record(host, domain);
     const gone = changes.full
       ? await this.recorder.recordAll(host, changes.domains)

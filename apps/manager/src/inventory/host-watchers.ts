@@ -12,6 +12,7 @@ import { Clock } from '../platform/clock.js';
 import { PeriodicService } from '../platform/periodic-service.js';
 import { HostWatcher } from './host-watcher.js';
 import { ObservationRecorder } from './observation-recorder.js';
+import { StartGuards } from './start-guards.js';
 import { VmLocator } from './vm-locator.js';
 
 const ROUND_MS = 1000;
@@ -26,6 +27,7 @@ export class HostWatchers extends PeriodicService {
     private readonly agents: AgentsService,
     private readonly recorder: ObservationRecorder,
     private readonly locator: VmLocator,
+    private readonly guards: StartGuards,
     private readonly clock: Clock,
     private readonly logger: Logger,
     @Inject(MANAGER_CONFIG) private readonly config: ManagerConfig,
@@ -63,6 +65,7 @@ export class HostWatchers extends PeriodicService {
         this.agents,
         this.recorder,
         this.locator,
+        this.guards,
         this.clock,
         this.logger,
         {

@@ -23,6 +23,7 @@ import { untrackDeltas } from '../primary/untrack.js';
 import { libvirtSnapshotId } from './libvirt-snapshot-id.js';
 import { isTaken } from './choose-host.js';
 import { matchVolumes, type SeenDiskFacts } from './match-volumes.js';
+import { StartGuards } from './start-guards.js';
 import { lockVm } from './vm-lookup.js';
 
 type WatchedHost = Pick<HostEntity, 'id' | 'zoneId'>;
@@ -35,14 +36,15 @@ export class ObservationRecorder {
   constructor(
     private readonly dataSource: DataSource,
     private readonly clock: Clock,
+    private readonly guards: StartGuards,
   ) {}
 
   /** Records one VM as its host sees it now. */
   async record(host: WatchedHost, seen: SeenDomain): Promise<void> {
-    await this.dataSource.transaction(async (manager) => {
+    const relayered = await this.dataSource.transaction(async (manager) => {
       await this.ensureVm(manager, host, seen);
       const vm = await lockVm(manager, seen.uuid);
-      if (!isTaken(vm, host.id, seen.state)) return;
+      if (!isTaken(vm, host.id, seen.state)) return false;
       await manager.update(
         VmEntity,
         { id: vm.id },
@@ -57,8 +59,9 @@ export class ObservationRecorder {
           seenAt: this.clock.now(),
         },
       );
-      await this.recordVolumes(manager, vm, seen.disks);
+      return this.recordVolumes(manager, vm, seen.disks);
     });
+    if (relayered) void this.guards.tellSeen(seen.uuid);
   }
 
   /** The host says that it has exactly these VMs: others that were last seen there are gone. Returns the ids of those. */
@@ -122,8 +125,8 @@ export class ObservationRecorder {
       .execute();
   }
 
-  /** `vm`: as it was known before this observation. */
-  private async recordVolumes(manager: EntityManager, vm: VmEntity, disks: readonly SeenDisk[]): Promise<void> {
+  /** `vm`: as it was known before this observation. True when a volume is on other layers than before. */
+  private async recordVolumes(manager: EntityManager, vm: VmEntity, disks: readonly SeenDisk[]): Promise<boolean> {
     const vmId = vm.id;
     const volumes = await manager.findBy(VolumeEntity, { vmId });
     const deltas = await manager.findBy(VolumeDeltaEntity, { vmId });
@@ -180,6 +183,8 @@ export class ObservationRecorder {
     }
     for (const { disk } of added) await this.addVolume(manager, vmId, disk);
     if (missing.length > 0) await manager.update(VolumeEntity, { id: In([...missing]) }, { attached: false });
+    const before = (id: string): StoredLayer[] | undefined => volumes.find((volume) => volume.id === id)?.layers;
+    return matches.some(({ volumeId, disk, kind }) => kind !== 'unreadable' && !samePaths(before(volumeId), disk.paths));
   }
 
   /**
@@ -260,6 +265,10 @@ function storedSnapshots(seen: SeenDomain): StoredLibvirtSnapshot[] {
     foreignKind,
     disks: disks.map(({ target, pinnedPath, overlayPath }) => ({ target, pinnedPath, overlayPath })),
   }));
+}
+
+function samePaths(before: readonly StoredLayer[] | undefined, paths: readonly string[]): boolean {
+  return before !== undefined && before.length === paths.length && before.every(({ path }, at) => path === paths[at]);
 }
 
 function storedLayers(disk: SeenDisk): StoredLayer[] {

@@ -12,6 +12,7 @@ import type { AgentOperation } from '../agents/agent-types.js';
 import type { AddressedCommand } from '../persistence/agent-command.js';
 import { AgentsService } from '../agents/agents.service.js';
 import { Logger } from '../events/logger.js';
+import { StartGuards } from '../inventory/start-guards.js';
 import { lockVm } from '../inventory/vm-lookup.js';
 import { HostEntity } from '../persistence/entities/inventory.entities.js';
 import { OperationEntity } from '../persistence/entities/operation.entity.js';
@@ -46,6 +47,7 @@ export class OperationFollower {
     private readonly ends: OperationEnds,
     private readonly handlers: OperationHandlers,
     private readonly agents: AgentsService,
+    private readonly guards: StartGuards,
     private readonly settings: SettingsService,
     private readonly clock: Clock,
     private readonly logger: Logger,
@@ -54,6 +56,7 @@ export class OperationFollower {
   /** Works until the operation is finished, given back, or `stop` fires. LeaseLost when another manager has it. */
   async follow(operation: OperationEntity, claim: Claim, signals: FollowerSignals): Promise<void> {
     const handler = this.handlers.of(operation.kind);
+    let toldOf: string | null | undefined;
     while (!signals.stop.aborted) {
       const now = await this.dataSource.manager.findOneByOrFail(OperationEntity, { id: operation.id });
       if (isFinished(now.state)) return;
@@ -64,6 +67,10 @@ export class OperationFollower {
       const host = await this.dataSource.manager.findOneBy(HostEntity, { id: now.hostId ?? '' });
       if (host === null) return this.ends.lost(now, claim, handler, `its host ${now.hostId ?? ''} was deleted`);
       try {
+        if (!now.accepted && toldOf !== now.agentOperationId) {
+          await this.guards.tellPlanned(now.vmId);
+          toldOf = now.agentOperationId;
+        }
         const agent = await this.agents.of(host);
         const seen = now.accepted ? await this.reattach(now, agent) : await this.send(now, now.request, claim, agent);
         if (seen === 'unknown')

@@ -1,6 +1,7 @@
 /** Wires the queue of operations. Handlers register themselves from their own modules. */
 import { Global, Module } from '@nestjs/common';
 import { MANAGER_CONFIG, type ManagerConfig } from '../config/manager-config.js';
+import { InventoryModule } from '../inventory/inventory.module.js';
 import { SettingsModule } from '../settings/settings.module.js';
 import { OperationBus } from './operation-bus.js';
 import { OperationEnds } from './operation-ends.js';
@@ -13,7 +14,7 @@ import { OperationsService } from './operations.service.js';
 
 @Global()
 @Module({
-  imports: [SettingsModule],
+  imports: [SettingsModule, InventoryModule],
   providers: [
     {
       provide: LEASE_OPTIONS,

@@ -8,8 +8,10 @@ import { ERROR_METADATA_KEY, toWireError } from '@holdfast/shared/wire/grpc-erro
 import { DomainState, type Disk, type Domain, type Layer } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
 import {
   HostAgentService,
+  type GuardStartsRequest,
   type InspectStorageRequest,
   type InspectStorageResponse,
+  type VmElsewhere,
   type WatchDomainsResponse,
   type WatchOperationResponse,
 } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
@@ -77,6 +79,9 @@ export class FakeAgent {
   readonly layers: SurveyedLayer[] = [];
   readonly silentPools: string[] = [];
   readonly removals: RemoveStraysRequest[] = [];
+  /** What it was told of VMs on other hosts, in order; and whether it answers to that. */
+  readonly told: VmElsewhere[] = [];
+  guardHangs = false;
   removeStray = (path: string): RemovedStray => ({ path, freedBytes: 1000n, keptCode: '', keptBecause: '' });
   protocolVersion = PROTOCOL_VERSION;
   hypervisorAvailable = true;
@@ -292,6 +297,10 @@ export class FakeAgent {
         this.removals.push(request);
         return { removed: [...request.paths, ...request.layers].map(({ path }) => this.removeStray(path)) };
       }),
+      guardStarts: ({ request }: { request: GuardStartsRequest }, reply: Reply<object>): void => {
+        this.told.push(...request.vms);
+        if (!this.guardHangs) reply(null, {});
+      },
       takeBackup: start('takeBackup'),
       restoreBackup: start('restoreBackup'),
       cleanupBackupError: start('cleanupBackupError'),

@@ -109,6 +109,30 @@ export interface InspectStorageResponse {
   writable: boolean;
 }
 
+export interface GuardStartsRequest {
+  vms: VmElsewhere[];
+}
+
+export interface GuardStartsResponse {
+}
+
+/** A VM that is on another host, as the manager knows it. */
+export interface VmElsewhere {
+  vmUuid: string;
+  /** The VM's newest when this was read: what is older than what was told before is ignored. */
+  fencingToken: bigint;
+  volumes: VolumeElsewhere[];
+}
+
+export interface VolumeElsewhere {
+  /** As last seen, the active one first. */
+  layers: string[];
+  /** New active layers that an operation is about to put on them. */
+  planned: string[];
+  /** The first of the layers really is the newest: it is what runs, or no layer of ours is missing above it. */
+  certain: boolean;
+}
+
 export interface TakeBackupRequest {
   header?: OperationHeader | undefined;
   storage?: Storage | undefined;
@@ -1382,6 +1406,342 @@ export const InspectStorageResponse: MessageFns<InspectStorageResponse> = {
       : 0n;
     message.freeBytes = (object.freeBytes !== undefined && object.freeBytes !== null) ? BigInt(object.freeBytes) : 0n;
     message.writable = object.writable ?? false;
+    return message;
+  },
+};
+
+function createBaseGuardStartsRequest(): GuardStartsRequest {
+  return { vms: [] };
+}
+
+export const GuardStartsRequest: MessageFns<GuardStartsRequest> = {
+  encode(message: GuardStartsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.vms) {
+      VmElsewhere.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GuardStartsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGuardStartsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.vms.push(VmElsewhere.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GuardStartsRequest {
+    return { vms: globalThis.Array.isArray(object?.vms) ? object.vms.map((e: any) => VmElsewhere.fromJSON(e)) : [] };
+  },
+
+  toJSON(message: GuardStartsRequest): unknown {
+    const obj: any = {};
+    if (message.vms?.length) {
+      obj.vms = message.vms.map((e) => VmElsewhere.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GuardStartsRequest>, I>>(base?: I): GuardStartsRequest {
+    return GuardStartsRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GuardStartsRequest>, I>>(object: I): GuardStartsRequest {
+    const message = createBaseGuardStartsRequest();
+    message.vms = object.vms?.map((e) => VmElsewhere.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseGuardStartsResponse(): GuardStartsResponse {
+  return {};
+}
+
+export const GuardStartsResponse: MessageFns<GuardStartsResponse> = {
+  encode(_: GuardStartsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GuardStartsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGuardStartsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): GuardStartsResponse {
+    return {};
+  },
+
+  toJSON(_: GuardStartsResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<GuardStartsResponse>, I>>(base?: I): GuardStartsResponse {
+    return GuardStartsResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<GuardStartsResponse>, I>>(_: I): GuardStartsResponse {
+    const message = createBaseGuardStartsResponse();
+    return message;
+  },
+};
+
+function createBaseVmElsewhere(): VmElsewhere {
+  return { vmUuid: "", fencingToken: 0n, volumes: [] };
+}
+
+export const VmElsewhere: MessageFns<VmElsewhere> = {
+  encode(message: VmElsewhere, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.vmUuid !== "") {
+      writer.uint32(10).string(message.vmUuid);
+    }
+    if (message.fencingToken !== 0n) {
+      if (BigInt.asUintN(64, message.fencingToken) !== message.fencingToken) {
+        throw new globalThis.Error("value provided for field message.fencingToken of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.fencingToken);
+    }
+    for (const v of message.volumes) {
+      VolumeElsewhere.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VmElsewhere {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVmElsewhere();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.vmUuid = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.fencingToken = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.volumes.push(VolumeElsewhere.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): VmElsewhere {
+    return {
+      vmUuid: isSet(object.vmUuid)
+        ? globalThis.String(object.vmUuid)
+        : isSet(object.vm_uuid)
+        ? globalThis.String(object.vm_uuid)
+        : "",
+      fencingToken: isSet(object.fencingToken)
+        ? BigInt(object.fencingToken)
+        : isSet(object.fencing_token)
+        ? BigInt(object.fencing_token)
+        : 0n,
+      volumes: globalThis.Array.isArray(object?.volumes)
+        ? object.volumes.map((e: any) => VolumeElsewhere.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: VmElsewhere): unknown {
+    const obj: any = {};
+    if (message.vmUuid !== "") {
+      obj.vmUuid = message.vmUuid;
+    }
+    if (message.fencingToken !== 0n) {
+      obj.fencingToken = message.fencingToken.toString();
+    }
+    if (message.volumes?.length) {
+      obj.volumes = message.volumes.map((e) => VolumeElsewhere.toJSON(e));
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<VmElsewhere>, I>>(base?: I): VmElsewhere {
+    return VmElsewhere.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<VmElsewhere>, I>>(object: I): VmElsewhere {
+    const message = createBaseVmElsewhere();
+    message.vmUuid = object.vmUuid ?? "";
+    message.fencingToken = (object.fencingToken !== undefined && object.fencingToken !== null)
+      ? BigInt(object.fencingToken)
+      : 0n;
+    message.volumes = object.volumes?.map((e) => VolumeElsewhere.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseVolumeElsewhere(): VolumeElsewhere {
+  return { layers: [], planned: [], certain: false };
+}
+
+export const VolumeElsewhere: MessageFns<VolumeElsewhere> = {
+  encode(message: VolumeElsewhere, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.layers) {
+      writer.uint32(10).string(v!);
+    }
+    for (const v of message.planned) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.certain !== false) {
+      writer.uint32(24).bool(message.certain);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): VolumeElsewhere {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseVolumeElsewhere();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.layers.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.planned.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.certain = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): VolumeElsewhere {
+    return {
+      layers: globalThis.Array.isArray(object?.layers) ? object.layers.map((e: any) => globalThis.String(e)) : [],
+      planned: globalThis.Array.isArray(object?.planned) ? object.planned.map((e: any) => globalThis.String(e)) : [],
+      certain: isSet(object.certain) ? globalThis.Boolean(object.certain) : false,
+    };
+  },
+
+  toJSON(message: VolumeElsewhere): unknown {
+    const obj: any = {};
+    if (message.layers?.length) {
+      obj.layers = message.layers;
+    }
+    if (message.planned?.length) {
+      obj.planned = message.planned;
+    }
+    if (message.certain !== false) {
+      obj.certain = message.certain;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<VolumeElsewhere>, I>>(base?: I): VolumeElsewhere {
+    return VolumeElsewhere.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<VolumeElsewhere>, I>>(object: I): VolumeElsewhere {
+    const message = createBaseVolumeElsewhere();
+    message.layers = object.layers?.map((e) => e) || [];
+    message.planned = object.planned?.map((e) => e) || [];
+    message.certain = object.certain ?? false;
     return message;
   },
 };
@@ -5409,6 +5769,19 @@ export const HostAgentService = {
     responseDeserialize: (value: Buffer): RemoveStraysResponse => RemoveStraysResponse.decode(value),
   },
   /**
+   * VMs that are on other hosts, and the layers that were put on their disks there or are about to be: the guard of starts on this
+   * host goes by it. Short, can be repeated, and promises nothing: a layer that does not exist refuses no start.
+   */
+  guardStarts: {
+    path: "/holdfast.agent.v1.HostAgent/GuardStarts" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GuardStartsRequest): Buffer => Buffer.from(GuardStartsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GuardStartsRequest => GuardStartsRequest.decode(value),
+    responseSerialize: (value: GuardStartsResponse): Buffer => Buffer.from(GuardStartsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GuardStartsResponse => GuardStartsResponse.decode(value),
+  },
+  /**
    * The operations. Each answers at once with the accepted operation. The same operation id with the same
    * parameters answers with the operation as it is now and never acts twice; with other parameters it is
    * refused (OPERATION_ID_REUSED). A fencing token older than the newest seen for the VM is refused (FENCED).
@@ -5593,6 +5966,11 @@ export interface HostAgentServer extends UntypedServiceImplementation {
   /** Removes what surveys found, on demand. No operation: each removal is of something that nothing needs, and can be repeated. */
   removeStrays: handleUnaryCall<RemoveStraysRequest, RemoveStraysResponse>;
   /**
+   * VMs that are on other hosts, and the layers that were put on their disks there or are about to be: the guard of starts on this
+   * host goes by it. Short, can be repeated, and promises nothing: a layer that does not exist refuses no start.
+   */
+  guardStarts: handleUnaryCall<GuardStartsRequest, GuardStartsResponse>;
+  /**
    * The operations. Each answers at once with the accepted operation. The same operation id with the same
    * parameters answers with the operation as it is now and never acts twice; with other parameters it is
    * refused (OPERATION_ID_REUSED). A fencing token older than the newest seen for the VM is refused (FENCED).
@@ -5728,6 +6106,25 @@ export interface HostAgentClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: RemoveStraysResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * VMs that are on other hosts, and the layers that were put on their disks there or are about to be: the guard of starts on this
+   * host goes by it. Short, can be repeated, and promises nothing: a layer that does not exist refuses no start.
+   */
+  guardStarts(
+    request: GuardStartsRequest,
+    callback: (error: ServiceError | null, response: GuardStartsResponse) => void,
+  ): ClientUnaryCall;
+  guardStarts(
+    request: GuardStartsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GuardStartsResponse) => void,
+  ): ClientUnaryCall;
+  guardStarts(
+    request: GuardStartsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GuardStartsResponse) => void,
   ): ClientUnaryCall;
   /**
    * The operations. Each answers at once with the accepted operation. The same operation id with the same
