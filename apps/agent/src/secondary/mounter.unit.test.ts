@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { ToolResult, ToolRunner } from '../process/tool-runner.js';
+import type { ToolCall, ToolResult, ToolRunner } from '../process/tool-runner.js';
 import { describeHelpers } from './mount-helpers.js';
 import { Mounter } from './mounter.js';
 
@@ -56,6 +57,35 @@ describe('mounting', () => {
 
   it('refuses nothing that mount(8) can do without a helper', async () => {
     expect(await mount('ceph', { exitCode: 0, stderr: '' })).toBeUndefined();
+  });
+
+  it.each([
+    ['nfs', 'nas.example:/backup', '', 'nosuid,nodev,noexec'],
+    ['nfs4', '[fd00::1]:/backup', 'vers=4.2,hard,timeo=600', 'nosuid,nodev,noexec,vers=4.2,hard,timeo=600'],
+    ['cifs', '//nas.example/back up', 'username=b,password=a b$(id)', 'nosuid,nodev,noexec,username=b,password=a b$(id)'],
+    ['ceph', 'mon1:6789,mon2:6789:/backup', 'name=holdfast,secret=x==', 'nosuid,nodev,noexec,name=holdfast,secret=x=='],
+    ['ext4', '/dev/disk/by-uuid/b7', 'noatime,exec', 'nosuid,nodev,noexec,noatime,exec'],
+    // What looks like an option is no option.
+    ['ext4', '-o suid', '', 'nosuid,nodev,noexec'],
+  ])('mounts %s %s by one call: type, our options before its own, source, mount point', async (type, source, options, given) => {
+    const calls: { tool: string; args: readonly string[]; call: ToolCall }[] = [];
+    const run = async (tool: string, args: readonly string[], call: ToolCall): Promise<ToolResult> => {
+      calls.push({ tool, args, call });
+      return { exitCode: 0, stdout: '', stderr: '' };
+    };
+    await new Mounter({ run, must: async () => '' }, [full]).mount({ ...storage, type, source, options }, '/mounts/b7');
+    expect(calls).toEqual([
+      { tool: 'mount', args: ['-t', type, '-o', given, '--', source, '/mounts/b7'], call: { deadlineMs: 120_000 } },
+    ]);
+  });
+
+  it('calls a server that does not answer a mount a hanging storage', async () => {
+    const run = (): Promise<ToolResult> => Promise.reject(new HoldfastError('TIMED_OUT', 'late', { tool: 'mount' }));
+    await expect(new Mounter({ run, must: async () => '' }, [full]).mount(storage, '/mounts/b7')).rejects.toMatchObject({
+      code: 'STORAGE_HANGING',
+      message: 'Storage "nas" (nas.example:/backup) does not answer a mount within 120 s.',
+      fields: { storageId: 'b7', source: 'nas.example:/backup' },
+    });
   });
 
   it('tells of each helper whether it is here', async () => {
