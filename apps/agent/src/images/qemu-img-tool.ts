@@ -6,7 +6,7 @@
 import type { ImageFormat, ObservedLayer } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Log } from '../logging/log.js';
-import type { ToolCall, ToolRunner } from '../process/tool-runner.js';
+import type { ToolCall, ToolResult, ToolRunner } from '../process/tool-runner.js';
 import { demandAbsent, demandAbsolute, fileFacts, isInsideRoots, type FileFacts } from './file-facts.js';
 import { FileLook, seeFiles } from './file-look.js';
 import { HeldHeaders } from './held-headers.js';
@@ -38,7 +38,7 @@ export class QemuImgTool implements ImageTool {
   async info(path: string, format: ImageFormat): Promise<ImageInfo> {
     demandAbsolute(path);
     const args = ['info', '-U', '-f', format, '--output=json', path];
-    const answer = await this.tools.run('qemu-img', args, { deadlineMs: QUICK_MS });
+    const answer = await this.quick('qemu-img', args, path);
     if (answer.exitCode === 0) return parseImageInfo(path, format, answer.stdout);
     if (!(await fileFacts(this.tools, [path])).has(path)) {
       await demandAbsent(this.tools, path);
@@ -99,7 +99,7 @@ export class QemuImgTool implements ImageTool {
   async isUntouched(path: string): Promise<boolean> {
     demandAbsolute(path);
     const args = ['map', '--output=json', layerAlone(path, 'qcow2')];
-    const answer = await this.tools.run('qemu-img', args, { deadlineMs: QUICK_MS });
+    const answer = await this.quick('qemu-img', args, path);
     if (answer.exitCode !== 0) throw await explainFailure(this.tools, args, answer, [{ path, for: 'read', format: 'qcow2' }]);
     return parseMap(answer.stdout).every(({ present }) => !present);
   }
@@ -107,7 +107,7 @@ export class QemuImgTool implements ImageTool {
   async create(path: string, sizeBytes: bigint, backing?: { name: string; format: ImageFormat }): Promise<void> {
     await this.claimName(path);
     const backingArgs = backing === undefined ? [] : ['-b', backing.name, '-F', backing.format];
-    await this.call(['create', '-q', '-f', 'qcow2', ...backingArgs, path, String(sizeBytes)], QUICK_MS, [{ path, for: 'write' }]);
+    await this.change(['create', '-q', '-f', 'qcow2', ...backingArgs, path, String(sizeBytes)], path);
   }
 
   async flatten(wish: CopyWish): Promise<void> {
@@ -143,7 +143,7 @@ export class QemuImgTool implements ImageTool {
   async check(path: string, options: { mendLeaks?: boolean } = {}): Promise<void> {
     demandAbsolute(path);
     const mend = options.mendLeaks === true ? ['-r', 'leaks'] : [];
-    await this.call(['check', '-q', ...mend, '-f', 'qcow2', path], LONG_MS, [{ path, for: 'read', format: 'qcow2' }]);
+    await this.long(['check', '-q', ...mend, '-f', 'qcow2', path], {}, async () => [{ path, for: 'read', format: 'qcow2' }]);
   }
 
   async commit(top: string, base: string, call: LongCall & { readonly bytesPerSecond?: bigint } = {}): Promise<void> {
@@ -165,7 +165,7 @@ export class QemuImgTool implements ImageTool {
   async repoint(path: string, backing: { name: string; format: ImageFormat } | undefined): Promise<void> {
     demandAbsolute(path);
     const target = backing === undefined ? ['-b', ''] : ['-b', backing.name, '-F', backing.format];
-    await this.call(['rebase', '-u', '-f', 'qcow2', '-t', 'writethrough', ...target, path], QUICK_MS, [{ path, for: 'write' }]);
+    await this.change(['rebase', '-u', '-f', 'qcow2', '-t', 'writethrough', ...target, path], path);
     const after = await this.info(path, 'qcow2');
     if (after.backingName !== backing?.name || after.backingFormat !== backing?.format) {
       throw new HoldfastError(
@@ -221,7 +221,7 @@ export class QemuImgTool implements ImageTool {
   private async claimName(path: string): Promise<void> {
     demandAbsolute(path);
     const args = ['if=/dev/null', `of=${path}`, 'conv=excl', 'count=0', 'status=none'];
-    const answer = await this.tools.run('dd', args, { deadlineMs: QUICK_MS });
+    const answer = await this.quick('dd', args, path);
     if (answer.exitCode === 0) return;
     if ((await fileFacts(this.tools, [path])).has(path)) {
       throw new HoldfastError('FILE_IN_USE', `${path} exists already and is not overwritten.`, { path });
@@ -248,9 +248,20 @@ export class QemuImgTool implements ImageTool {
     call.onProgress?.(1);
   }
 
-  private async call(args: readonly string[], deadlineMs: number, touched: readonly LockProbe[]): Promise<void> {
-    const answer = await this.tools.run('qemu-img', args, { deadlineMs });
-    if (answer.exitCode !== 0) throw await explainFailure(this.tools, args, answer, touched);
+  private async change(args: readonly string[], path: string): Promise<void> {
+    const answer = await this.quick('qemu-img', args, path);
+    if (answer.exitCode !== 0) throw await explainFailure(this.tools, args, answer, [{ path, for: 'write' }]);
+  }
+
+  /** A call that ends at once on a storage that answers. TIMED_OUT names the file. */
+  private async quick(tool: 'qemu-img' | 'dd', args: readonly string[], path: string): Promise<ToolResult> {
+    try {
+      return await this.tools.run(tool, args, { deadlineMs: QUICK_MS });
+    } catch (thrown) {
+      const error = HoldfastError.from(thrown);
+      if (error.code !== 'TIMED_OUT') throw error;
+      throw new HoldfastError('TIMED_OUT', `${error.message} It worked on ${path}.`, { ...error.fields, path }, { cause: error });
+    }
   }
 
   private async readersOf(path: string, format: ImageFormat): Promise<LockProbe[]> {

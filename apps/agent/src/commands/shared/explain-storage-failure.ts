@@ -20,8 +20,9 @@ export interface FailurePlace {
 }
 
 /**
- * The error itself, or a better one: STORAGE_HANGING when looking hangs, STORAGE_MISSING, STORAGE_READ_ONLY,
- * STORAGE_FULL / PRIMARY_FULL. Errors that are already precise stay.
+ * The error itself, or a better one: STORAGE_HANGING when looking hangs, or a tool was late and the storage answers again;
+ * STORAGE_MISSING, STORAGE_READ_ONLY, STORAGE_FULL / PRIMARY_FULL. Errors that are already precise stay, and so do those of a
+ * tool that was late on a file that is not there.
  */
 export async function explainStorageFailure(
   ports: Pick<CommandPorts, 'files'>,
@@ -30,6 +31,8 @@ export async function explainStorageFailure(
 ): Promise<HoldfastError> {
   const error = HoldfastError.from(thrown);
   if (error.code !== 'TOOL_FAILED' && error.code !== 'TIMED_OUT' && error.code !== 'NOT_FOUND') return error;
+  const late = error.code === 'TIMED_OUT';
+  if (late && error.fields['path']?.startsWith(`${place.path}/`) === false) return error;
   const fields = { ...error.fields, path: place.path };
   const what = place.kind === 'storage' ? `Secondary storage "${place.name}"` : `Primary storage at ${place.path}`;
   // A storage that was unmounted leaves an empty folder behind: its identity is what must be there.
@@ -52,7 +55,15 @@ export async function explainStorageFailure(
         { cause: error },
       );
     }
-    if (await ports.files.isWritable(place.path)) return error;
+    if (await ports.files.isWritable(place.path)) {
+      if (!late) return error;
+      return new HoldfastError(
+        'STORAGE_HANGING',
+        `${what} did not answer in time, and does again: ${error.message} Try again.`,
+        fields,
+        { cause: error },
+      );
+    }
     return new HoldfastError(
       'STORAGE_READ_ONLY',
       `${what} cannot be written. Mount it writable or mend its permissions, then try again.`,
