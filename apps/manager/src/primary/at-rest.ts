@@ -6,7 +6,7 @@ import { VolumeDeltaEntity, VolumeEntity } from '../persistence/entities/vm.enti
 
 /**
  * Of the layers of ours there are now those that snapshots or branches need, and those of disks that are detached: these
- * are merged when the disk is back. None of them is left over.
+ * are merged when the disk is back. None of them is left over. `unused`: layers and files of restores that are gone now.
  */
 export async function recordAtRest(
   manager: EntityManager,
@@ -22,4 +22,5 @@ export async function recordAtRest(
     if (named.length > 0) await manager.update(entity, { vmId, path: In(named) }, { state: 'Present' });
     await manager.update(entity, { vmId, volumeId, state: 'Leftover' }, { state: 'Present' });
   }
+  if (unused.length > 0) await manager.update(VolumeEntity, { vmId, intendedPath: In([...unused]) }, { intendedPath: null });
 }

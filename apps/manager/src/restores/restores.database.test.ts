@@ -9,6 +9,7 @@ import type { Caller } from '../access/caller.js';
 import { BackupsService } from '../backups/backups.service.js';
 import { VmRefresher } from '../inventory/vm-refresher.js';
 import { OfferingsService } from '../offerings/offerings.service.js';
+import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
 import { StoragesService } from '../storage/storages.service.js';
 import { domainOf, type FakeAgent } from '../testing/fake-agent.js';
@@ -135,6 +136,28 @@ describe('a restore', () => {
     expect(await vmRow()).toMatchObject({ headBackupId: backupId, protectionState: 'Ok' });
     expect(await rows().countBy(VolumeEntity, { vmId: vm })).toBe(2);
     expect(await manager.get(RestoresService).supersededFiles(manager.admin, vm)).toEqual([]);
+  });
+
+  it('that fails and could not remove its new files has them removed by the clean-up that follows', async () => {
+    await shutOff();
+    agent.scripts.push({
+      end: {
+        state: OperationState.OPERATION_STATE_FAILED,
+        outcome: VmOutcome.VM_OUTCOME_MERGE_PENDING,
+        error: { code: 'STORAGE_READ_ONLY', message: 'read-only', fields: {} },
+      },
+    });
+    expect(await restore()).toMatchObject({ state: 'Failed', error: { code: 'STORAGE_READ_ONLY' } });
+    const restored = agent.accepted.find(({ kind }) => kind === 'restoreBackup');
+    if (restored?.kind !== 'restoreBackup') throw new Error('no restore');
+    const made = restored.request.volumes.map(({ newPath }) => newPath);
+    const asked = { vmId: vm, kind: 'CleanupBackupError' as const, state: 'Succeeded' as const };
+    await waitFor('the clean-up', async () => ((await rows().existsBy(OperationEntity, asked)) ? true : undefined));
+    const cleanup = agent.accepted.at(-1);
+    if (cleanup?.kind !== 'cleanupBackupError') throw new Error('no clean-up');
+    expect([...cleanup.request.unusedDeltaPaths].sort()).toEqual(made.flatMap((path) => [path, `${path}.partial`]).sort());
+    expect((await rows().findBy(VolumeEntity, { vmId: vm })).map(({ intendedPath }) => intendedPath)).toEqual([null, null]);
+    expect(await vmRow()).toMatchObject({ headBackupId: backupId, protectionState: 'Ok' });
   });
 
   it('brings a detached disk back as the volume that it was, and merges one that the backup does not know', async () => {

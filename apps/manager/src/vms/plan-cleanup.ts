@@ -1,5 +1,6 @@
 /** Plans a clean-up of a VM's disks: what to merge, what is left over. Pure. */
 import { hasDeltaName, hasLayerName } from '@holdfast/shared/chain/layer-names.js';
+import { PARTIAL_SUFFIX } from '@holdfast/shared/manifest/paths.js';
 import type { MergeVolume } from '../persistence/agent-command.js';
 import { pinsOf, type Pins } from '../primary/pins.js';
 import { settleVolume, type SettleDelta, type SettleOverlay, type SettleVolume } from '../primary/plan-settle.js';
@@ -8,6 +9,9 @@ export interface CleanupVolume extends SettleVolume {
   readonly attached: boolean;
   /** False while the disk cannot be looked into: its chain is not known, so nothing of it is touched. */
   readonly readable: boolean;
+  readonly basePath: string;
+  /** The new file of a restore that has not succeeded. */
+  readonly intendedPath: string | null;
 }
 
 export interface UnpublishedBackup {
@@ -28,7 +32,7 @@ export interface CleanupFacts {
 export interface CleanupPlan {
   /** With every pin, also of a volume of which nothing is to be merged: what snapshots hold is not left over. */
   readonly volumes: readonly MergeVolume[];
-  /** Made for a backup, a snapshot or a revert that did not happen, and in no chain. */
+  /** Made for a backup, a snapshot, a revert or a restore that did not happen, and in no chain. */
   readonly unusedDeltaPaths: string[];
   /** Of one storage; those of another are left to the next clean-up. */
   readonly unpublishedBackupIds: string[];
@@ -92,8 +96,14 @@ function unusedPaths(facts: CleanupFacts, seen: ReadonlySet<string>): string[] {
     ...facts.volumes.flatMap((volume) => volume.layers.map((layer) => layer.path)),
     ...[...facts.pins.values()].flatMap((pins) => pins.map((pin) => pin.path)),
     ...facts.overlays.filter((overlay) => overlay.branch).map((overlay) => overlay.path),
+    ...facts.volumes.map((volume) => volume.basePath),
   ]);
-  return [...facts.deltas, ...facts.overlays]
+  const layers = [...facts.deltas, ...facts.overlays]
     .filter((layer) => layer.state !== 'Present' && !inUse.has(layer.path) && seen.has(layer.volumeId))
     .map((layer) => layer.path);
+  // A clean-up has the VM to itself, so no restore is going on. Also for a volume that would have been attached again.
+  const restored = facts.volumes
+    .filter((volume) => seen.has(volume.id) || !volume.attached)
+    .flatMap(({ intendedPath }) => (intendedPath === null || inUse.has(intendedPath) ? [] : [intendedPath]));
+  return [...layers, ...restored.flatMap((path) => [path, path + PARTIAL_SUFFIX])];
 }

@@ -1,21 +1,24 @@
 /** What a clean-up merges and removes. */
 import { describe, expect, it } from '@jest/globals';
-import { planCleanup, type CleanupFacts } from './plan-cleanup.js';
+import { planCleanup, type CleanupFacts, type CleanupVolume } from './plan-cleanup.js';
 import { cleanupBackoffMs } from './protection.js';
+
+const volume = (layers: readonly string[], change: Partial<CleanupVolume> = {}): CleanupVolume => ({
+  id: 'V',
+  target: 'vda',
+  attached: true,
+  readable: true,
+  templatePath: null,
+  basePath: '/vol',
+  intendedPath: null,
+  layers: layers.map((path) => ({ path })),
+  ...change,
+});
 
 const facts = (change: Partial<CleanupFacts>): CleanupFacts => ({
   purpose: 'repair',
   headBackupId: 'b2',
-  volumes: [
-    {
-      id: 'V',
-      target: 'vda',
-      attached: true,
-      readable: true,
-      templatePath: null,
-      layers: ['/d3', '/d2', '/d1', '/vol'].map((path) => ({ path })),
-    },
-  ],
+  volumes: [volume(['/d3', '/d2', '/d1', '/vol'])],
   deltas: [
     { volumeId: 'V', backupId: 'b3', path: '/d3', state: 'Leftover' },
     { volumeId: 'V', backupId: 'b2', path: '/d2', state: 'Present' },
@@ -61,7 +64,7 @@ describe('planCleanup', () => {
   it('what was made for a backup that did not happen and is in no chain may be deleted; a published delta never', () => {
     const plan = planCleanup(
       facts({
-        volumes: [{ id: 'V', target: 'vda', attached: true, readable: true, templatePath: null, layers: [{ path: '/vol' }] }],
+        volumes: [volume(['/vol'])],
       }),
     );
     expect(plan.unusedDeltaPaths).toEqual(['/d3']);
@@ -100,10 +103,25 @@ describe('planCleanup', () => {
     ['detached', { attached: false, readable: true }],
     ['unreadable', { attached: true, readable: false }],
   ])('of a disk that is %s nothing is touched: its chain is not known', (_what, state) => {
-    const plan = planCleanup(
-      facts({ volumes: [{ id: 'V', target: 'vda', templatePath: null, layers: [{ path: '/vol' }], ...state }] }),
-    );
+    const plan = planCleanup(facts({ volumes: [volume(['/vol'], state)] }));
     expect(plan).toMatchObject({ volumes: [], unusedDeltaPaths: [] });
+  });
+
+  it.each([
+    ['attached', { attached: true, readable: true }, ['/new', '/new.partial']],
+    ['detached', { attached: false, readable: true }, ['/new', '/new.partial']],
+    ['unreadable', { attached: true, readable: false }, []],
+  ])('the new file of a restore that failed is left over for a disk that is %s: %j', (_what, state, left) => {
+    const volumes = [volume(['/vol'], { ...state, intendedPath: '/new' })];
+    expect(planCleanup(facts({ deltas: [], volumes })).unusedDeltaPaths).toEqual(left);
+  });
+
+  it('a file that a restore has switched a disk to is not left over, whatever lies on it', () => {
+    const onIt = volume(['/d1', '/new'], { intendedPath: '/new' });
+    const leftIt = volume(['/elsewhere'], { basePath: '/new', intendedPath: '/new' });
+    for (const one of [onIt, leftIt]) {
+      expect(planCleanup(facts({ deltas: [], volumes: [one] })).unusedDeltaPaths).toEqual([]);
+    }
   });
 
   it('folders of unpublished backups are removed, one storage at a time', () => {
