@@ -73,7 +73,7 @@ export async function explainStorageFailure(
   } catch (lookFailure) {
     const code = HoldfastError.from(lookFailure).code;
     if (code === 'TIMED_OUT' || code === 'STORAGE_HANGING') {
-      return new HoldfastError('STORAGE_HANGING', `${what} does not answer. It is tried again when it is back.`, fields, {
+      return new HoldfastError('STORAGE_HANGING', `${what} does not answer. Bring it back, then try again.`, fields, {
         cause: error,
       });
     }

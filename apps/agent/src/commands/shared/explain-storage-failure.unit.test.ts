@@ -63,9 +63,7 @@ describe('explainStorageFailure', () => {
   it('says of a storage that answers again that it did not in time', async () => {
     const said = await explain(STORAGE, LATE);
     expect(said).toMatchObject({ code: 'STORAGE_HANGING', retryable: true });
-    expect(said.message).toBe(
-      'Secondary storage "nas" did not answer in time, and does again: qemu-img was killed. Try again.',
-    );
+    expect(said.message).toBe('Secondary storage "nas" did not answer in time, and does again: qemu-img was killed. Try again.');
   });
 
   it('blames only the place of the file that a tool was late on', async () => {
