@@ -4,6 +4,7 @@ import { attachRows } from './rows/attach.js';
 import { chainRows } from './rows/chain.js';
 import { compactionRows } from './rows/compaction.js';
 import { crashRows } from './rows/crash.js';
+import { databaseLostRows } from './rows/database-lost.js';
 import { failedCopyRows } from './rows/failed-copy.js';
 import { failedRestoreRows } from './rows/failed-restore.js';
 import { holdfastLostRows } from './rows/holdfast-lost.js';
@@ -24,6 +25,7 @@ export const rowGroups: readonly AnyRowGroup[] = [
   volumeSnapshotRows,
   restoreRows,
   failedRestoreRows,
+  databaseLostRows,
   holdfastLostRows,
   failedCopyRows,
   staleStartRows,

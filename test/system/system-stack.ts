@@ -52,12 +52,12 @@ export class SystemStack {
 
   private constructor(
     readonly options: StackOptions,
-    readonly manager: ManagerProcess,
+    public manager: ManagerProcess,
   ) {}
 
   /** Starts manager and hosts, makes a zone and joins every host; returns when all are Up. */
   static async start(options: StackOptions): Promise<SystemStack> {
-    const manager = await ManagerProcess.start({ name: `${options.name}-manager`, settings: options.managerSettings ?? {} });
+    const manager = await startManager(options);
     const stack = new SystemStack(options, manager);
     try {
       stack.clientOrNone = await manager.client();
@@ -104,13 +104,17 @@ export class SystemStack {
     const agent = await AgentProcess.prepare(host, { settings: { ...this.sharedPools(), ...this.options.agentSettings } });
     const pending = { host, agent, id: '' };
     this.hosts.push(pending);
+    const ready = { host, agent, id: await this.admit(agent, name) };
+    this.hosts[this.hosts.indexOf(pending)] = ready;
+    return ready;
+  }
+
+  /** Joins with a token and waits until the host is Up; returns the manager's id of it. */
+  private async admit(agent: AgentProcess, name: string): Promise<string> {
     const { token } = await this.api.post<JoinToken>('/hosts/join-tokens', { zoneId: this.zone.id, validSeconds: 600 });
     await agent.join(this.manager.url, token);
     await agent.start();
-    const joined = await this.waitForHost(name);
-    const ready = { host, agent, id: joined.id };
-    this.hosts[this.hosts.indexOf(pending)] = ready;
-    return ready;
+    return (await this.waitForHost(name)).id;
   }
 
   /** Folders of VM disks at the same paths on all hosts, as a shared primary storage has them. */
@@ -292,6 +296,25 @@ export class SystemStack {
     await this.manager.launch();
   }
 
+  /**
+   * The manager's machine is lost with its database and its CA. A new one has nothing: hosts join it, and each storage is taken
+   * over with its identity, as an operator would do it.
+   */
+  async loseDatabase(): Promise<void> {
+    for (const { agent } of this.hosts) await agent.kill('SIGTERM');
+    await this.manager.destroy();
+    this.manager = await startManager(this.options);
+    this.clientOrNone = await this.manager.client();
+    this.zoneOrNone = await this.api.post<Zone>('/zones', { name: 'zone-1' });
+    for (const [index, { host, agent }] of this.hosts.entries()) {
+      this.hosts[index] = { host, agent, id: await this.admit(agent, host.name) };
+    }
+    for (const [index, { media, storage }] of this.storages.entries()) {
+      const wish = { zoneId: this.zone.id, name: storage.name, type: 'dir', source: media.path, adopt: true };
+      this.storages[index] = { media, storage: await this.api.post<Storage>('/secondary-storages', wish) };
+    }
+  }
+
   async killAgent(at = this.first): Promise<void> {
     await at.agent.kill();
   }
@@ -328,4 +351,8 @@ export class SystemStack {
     for (const { media } of this.storages) await media.destroy();
     this.storages.length = 0;
   }
+}
+
+function startManager({ name, managerSettings }: StackOptions): Promise<ManagerProcess> {
+  return ManagerProcess.start({ name: `${name}-manager`, settings: managerSettings ?? {} });
 }

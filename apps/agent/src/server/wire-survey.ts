@@ -13,9 +13,10 @@ const MESSAGE_CHARACTERS = 500_000;
 export function* entries(found: readonly SurveyedEntry[]): Generator<wire.SurveyStorageResponse> {
   let batch: wire.SurveyedEntry[] = [];
   let characters = 0;
-  for (const { path, kind, sizeBytes, allocatedBytes, manifest, backingName, problem } of found) {
+  for (const { path, kind, sizeBytes, allocatedBytes, manifest, backingName, disks, problem } of found) {
     const entry = { path, directory: kind === 'directory', sizeBytes, allocatedBytes, manifest, backingName };
-    batch.push({ ...entry, problem: problem ?? '' });
+    const then = (disks ?? []).map((disk) => ({ target: disk.target, serial: disk.serial, path: disk.path ?? '' }));
+    batch.push({ ...entry, disks: then, problem: problem ?? '' });
     characters += path.length + (manifest?.length ?? 0) + 100;
     if (characters < MESSAGE_CHARACTERS) continue;
     yield { entries: batch };

@@ -6,7 +6,8 @@ import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { hasLayerName } from '@holdfast/shared/chain/layer-names.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-import { BACKUPS_FOLDER, MANIFEST_FILE } from '@holdfast/shared/manifest/paths.js';
+import { BACKUPS_FOLDER, DOMAIN_XML_FILE, MANIFEST_FILE } from '@holdfast/shared/manifest/paths.js';
+import { readDomain } from '../hypervisor/domain-facts.js';
 import type { ImageTool } from '../images/image-tool.js';
 import type { StorageLeases } from '../secondary/storage-leases.js';
 import type { StorageSpec } from '../secondary/storage-spec.js';
@@ -18,7 +19,9 @@ export interface SurveyedEntry extends TreeEntry {
   readonly manifest?: string;
   /** Of a qcow2 file; empty: none. */
   readonly backingName?: string;
-  /** Why manifest or header could not be read. */
+  /** Of a domain.xml: the hard disks of the VM as it was then. A disk that was no file has no path. */
+  readonly disks?: readonly { readonly target: string; readonly serial: string; readonly path: string | undefined }[];
+  /** Why manifest, header or definition could not be read. */
   readonly problem?: string;
 }
 
@@ -92,6 +95,11 @@ async function readEntry(ports: SurveyPorts, root: string, entry: TreeEntry): Pr
     if (entry.path.endsWith(`/${MANIFEST_FILE}`)) {
       const manifest = await ports.files.readText(path);
       return manifest === undefined ? entry : { ...entry, manifest };
+    }
+    if (entry.path.endsWith(`/${DOMAIN_XML_FILE}`)) {
+      const xml = await ports.files.readText(path);
+      if (xml === undefined) return entry;
+      return { ...entry, disks: readDomain(xml).disks.map(({ target, serial, path: file }) => ({ target, serial, path: file })) };
     }
     if (!entry.path.endsWith('.qcow2')) return entry;
     return { ...entry, backingName: (await ports.images.info(path, 'qcow2')).backingName ?? '' };

@@ -1,8 +1,14 @@
 /** `holdfast storage …` */
-import { storageTypeSchema, type Storage, type StorageCheck, type StorageCleaning } from '@holdfast/shared/api/storage.js';
+import {
+  storageTypeSchema,
+  type Storage,
+  type StorageCheck,
+  type StorageCleaning,
+  type StorageScan,
+} from '@holdfast/shared/api/storage.js';
 import { Option } from 'commander';
 import { find, zoneOrOnly } from '../api/resolve.js';
-import { checkText, cleaningText } from '../output/storage-text.js';
+import { checkText, cleaningText, scanText } from '../output/storage-text.js';
 import { bytes, errorLine, keyValues, table, time } from '../output/text.js';
 import { examples, type Shell } from './command-group.js';
 
@@ -127,6 +133,23 @@ export function addStorageCommands({ program, run }: Shell): void {
         const found = await find.storage(api, nameOrId);
         const check = await api.post<StorageCheck>(`/secondary-storages/${found.id}/actions/check`, {});
         print(check, () => checkText(found.name, check));
+      }),
+    );
+
+  storage
+    .command('scan <storage>')
+    .description(
+      'After a lost database, or one of an earlier day: take up the whole backups of a secondary storage that are not on record; nothing on it is written',
+    )
+    .option('--dry-run', 'say what would be done; write nothing')
+    .addHelpText('after', examples('holdfast storage scan nas --dry-run', 'holdfast storage scan nas'))
+    .action(
+      run<{ dryRun?: boolean }>(async ({ api, print }, [nameOrId = ''], options) => {
+        const found = await find.storage(api, nameOrId);
+        const scan = await api.post<StorageScan>(`/secondary-storages/${found.id}/actions/scan`, {
+          dryRun: options.dryRun === true,
+        });
+        print(scan, () => scanText(scan));
       }),
     );
 

@@ -1,6 +1,6 @@
 /** What a check of a storage and its cleaning look like for people. Pure. */
-import type { StorageCheck, StorageCleaning } from '@holdfast/shared/api/storage.js';
-import { bytes, errorLine, printable, table } from './text.js';
+import type { ScannedBackup, StorageCheck, StorageCleaning, StorageScan } from '@holdfast/shared/api/storage.js';
+import { bytes, errorLine, printable, table, time } from './text.js';
 
 /** Findings, first those that can be removed; what they hold; what was not judged. */
 export function checkText(name: string, check: StorageCheck): string {
@@ -20,6 +20,20 @@ export function checkText(name: string, check: StorageCheck): string {
       ? []
       : [`${removable.length} can be removed (${total}):\n  holdfast storage clean ${shellWord(name)}${ids}\n`]),
     ...check.notChecked.map((sentence) => `Not checked: ${printable(sentence)}\n`),
+  ].join('');
+}
+
+/** What was taken up and set right, what is left and why, what was not judged. */
+export function scanText({ dryRun, takenUp, corrected, newVms, left, warnings, notChecked }: StorageScan): string {
+  const backups = (kind: string, found: readonly ScannedBackup[]): string[][] =>
+    found.map((one) => [kind, one.vmName, one.backupName, time(one.frozenAt), one.message]);
+  const rows = [...backups('taken up', takenUp), ...backups('set right', corrected), ...backups('left', left)];
+  return [
+    table(['SCAN', 'VM', 'BACKUP', 'FROZEN', 'WHAT'], rows, 'Nothing to take up: every backup on the storage is on record.'),
+    ...newVms.map(({ vmName, vmId }) => `New here, as gone: VM ${printable(vmName)} (${vmId})\n`),
+    ...warnings.map((sentence) => `Note: ${printable(sentence)}\n`),
+    ...notChecked.map((sentence) => `Not checked: ${printable(sentence)}\n`),
+    dryRun ? 'Nothing was written. Leave --dry-run out to do it.\n' : '',
   ].join('');
 }
 

@@ -78,8 +78,16 @@ export interface SurveyedEntry {
   readonly manifest: string | undefined;
   /** Of a qcow2 file; empty: its header names none. */
   readonly backingName: string | undefined;
-  /** Why manifest or header could not be read; empty: they could. */
+  /** Of a domain.xml: the hard disks of the VM as it was then; path is empty when one was no file. */
+  readonly disks: readonly SurveyedDisk[];
+  /** Why manifest, header or definition could not be read; empty: they could. */
   readonly problem: string;
+}
+
+export interface SurveyedDisk {
+  readonly target: string;
+  readonly serial: string;
+  readonly path: string;
 }
 
 /** A file in a primary pool under a name that Holdfast gives to layers. */

@@ -4,8 +4,8 @@ import type * as wire from '@holdfast/shared/wire/generated/holdfast/agent/v1/su
 import type { RemovedStray, SurveyedEntry, SurveyedLayer } from './agent-types.js';
 
 export function toSurveyedEntry(wire: wire.SurveyedEntry): SurveyedEntry {
-  const { path, directory, sizeBytes, allocatedBytes, manifest, backingName, problem } = wire;
-  return { path, directory, sizeBytes, allocatedBytes, manifest, backingName, problem };
+  const { path, directory, sizeBytes, allocatedBytes, manifest, backingName, disks, problem } = wire;
+  return { path, directory, sizeBytes, allocatedBytes, manifest, backingName, disks, problem };
 }
 
 export function toSurveyedLayer({ path, inode, sizeBytes, allocatedBytes }: wire.SurveyedLayer): SurveyedLayer {

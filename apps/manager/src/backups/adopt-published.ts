@@ -5,10 +5,9 @@
 import type { EntityManager } from 'typeorm';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { manifestSchema, type Manifest } from '@holdfast/shared/manifest/manifest.js';
-import { backupFolder } from '@holdfast/shared/manifest/paths.js';
 import type { PublishedBackup } from '../agents/agent-types.js';
 import { BackupEntity, BackupVolumeEntity } from '../persistence/entities/backup.entities.js';
-import { VmEntity } from '../persistence/entities/vm.entities.js';
+import { manifestColumns, manifestVolumes, noteTurnedUp } from './manifest-record.js';
 import { noteRetention } from './note-retention.js';
 
 /** Records, in the transaction of the clean-up that found them, what these are. None of them is left over from then on. */
@@ -47,55 +46,11 @@ async function flawOf(manager: EntityManager, manifest: Manifest, row: BackupEnt
 }
 
 async function adopt(manager: EntityManager, row: BackupEntity, manifest: Manifest, now: Date): Promise<void> {
-  const frozenAt = new Date(manifest.frozenAt);
-  await manager.update(
-    BackupEntity,
-    { id: row.id },
-    {
-      state: 'BackedUp',
-      type: manifest.type,
-      isolated: manifest.isolated,
-      parentId: manifest.parentBackupId ?? null,
-      // Its delta was not kept, so no backup is put on it.
-      endOfChain: !manifest.isolated,
-      quiesced: manifest.quiesced,
-      frozenAt,
-      sizeBytes: manifest.volumes.reduce((sum, { sizeBytes }) => sum + BigInt(sizeBytes), 0n),
-      error: null,
-      warnings: [...row.warnings, `Its operation was lost after it was published; it was found whole on its storage.`],
-      finishedAt: new Date(manifest.publishedAt),
-    },
-  );
-  const folder = backupFolder(row.vmId, row.id);
-  await manager.insert(
-    BackupVolumeEntity,
-    manifest.volumes.map((volume) => ({
-      backupId: row.id,
-      key: volume.key,
-      target: volume.device,
-      sizeBytes: BigInt(volume.sizeBytes),
-      virtualSizeBytes: BigInt(volume.virtualSizeBytes),
-      file: `${folder}/${volume.file}`,
-      parentFile: volume.parentFile ?? null,
-      digest: volume.digest,
-      copiedInFull: volume.parentFile === undefined,
-    })),
-  );
-  const vm = await manager.findOneByOrFail(VmEntity, { id: row.vmId });
-  if (vm.lastBackupAt === null || vm.lastBackupAt < frozenAt)
-    await manager.update(VmEntity, { id: vm.id }, { lastBackupAt: frozenAt });
-  await keepAncestors(manager, manifest.parentBackupId);
+  const warnings = [...row.warnings, `Its operation was lost after it was published; it was found whole on its storage.`];
+  await manager.update(BackupEntity, { id: row.id }, { ...manifestColumns(manifest), warnings });
+  await manager.insert(BackupVolumeEntity, manifestVolumes(manifest));
+  await noteTurnedUp(manager, manifest);
   await noteRetention(manager, row, now);
-}
-
-/** Their deletion failed because this backup needs their files: it is no deletion any more, they are kept for others only. */
-async function keepAncestors(manager: EntityManager, parentId: string | undefined): Promise<void> {
-  for (let id = parentId ?? null; id !== null;) {
-    const row: BackupEntity | null = await manager.findOneBy(BackupEntity, { id });
-    if (row?.state === 'DeleteFailed')
-      await manager.update(BackupEntity, { id }, { state: 'Removed', error: null, deleteNotBefore: null });
-    id = row?.parentId ?? null;
-  }
 }
 
 /** It stands on its storage and must not be restored: it is deleted there as backups are, until it is seen gone. */

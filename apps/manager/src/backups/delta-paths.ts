@@ -1,7 +1,9 @@
 /** Names of the files that Holdfast makes on primary storage. Pure; every such name is made here. */
 import { posix } from 'node:path';
+import { hasLayerName } from '@holdfast/shared/chain/layer-names.js';
 
 const STEM_LENGTH = 20;
+const LAYER_END = /\.[0-9a-f-]+\.h[fsr]\.qcow2$/;
 
 /** `<folder of the active layer>/<stem>.<backup id>.hf.qcow2`; a name that `taken` holds already gets the target into it. */
 export function deltaPath(activePath: string, basePath: string, target: string, backupId: string, taken: Set<string>): string {
@@ -33,6 +35,11 @@ export function revertOverlayPath(
   taken: Set<string>,
 ): string {
   return unique(posix.dirname(pinnedPath), stemOf(basePath), target, `${operationId.slice(0, 8)}.hr.qcow2`, taken);
+}
+
+/** The volume's own file that a layer of ours lies on, as far as the layer's name tells; any other path as it is. */
+export function bottomPath(path: string): string {
+  return hasLayerName(path) ? path.replace(LAYER_END, '.qcow2') : path;
 }
 
 /** The first characters of a file's name that are safe everywhere; without extension and without what an earlier restore added. */

@@ -8,6 +8,7 @@ import { DataSource, In, IsNull, Not, type EntityManager } from 'typeorm';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { compactablePairs } from '@holdfast/shared/policy/compaction.js';
 import type { AgentOperation, CompactedChain } from '../agents/agent-types.js';
+import { mergedInto } from '../backups/manifest-record.js';
 import { DeletionRecorder } from '../deletions/deletion-recorder.js';
 import { findUpHost, hostProblem, requireHost } from '../inventory/host-lookup.js';
 import type { OperationHandler, Preparation } from '../operations/operation-handler.js';
@@ -84,7 +85,7 @@ export class CompactChainHandler implements OperationHandler {
         type: 'FULL',
         parentId: null,
         sizeBytes: result.sizeBytes,
-        fullReason: `the backup "${absorbed.name}" below it was deleted, and merged into it`,
+        fullReason: mergedInto(absorbed),
       },
     );
     for (const { key, sizeBytes, digest } of result.volumes) {

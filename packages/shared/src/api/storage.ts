@@ -42,6 +42,7 @@ export const storageFindingKindSchema = z.enum([
   'OrphanLayer',
   'ForeignEntry',
   'UnknownBackup',
+  'RecordDiffers',
   'UnreadableManifest',
   'MissingFile',
   'SizeDiffers',
@@ -72,6 +73,35 @@ export const storageCheckSchema = z.object({
 });
 export type StorageCheck = z.infer<typeof storageCheckSchema>;
 export const checkStorageSchema = z.object({});
+export const scanStorageSchema = z.object({
+  dryRun: z.boolean().default(false).describe('Says what it would do; writes nothing'),
+});
+export type ScanStorage = z.infer<typeof scanStorageSchema>;
+export const scannedBackupSchema = z.object({
+  backupId: backupIdSchema,
+  backupName: z.string(),
+  vmId: vmIdSchema,
+  vmName: z.string(),
+  frozenAt: timeSchema.optional(),
+  message: z.string().describe('What was done, or why nothing was'),
+});
+export type ScannedBackup = z.infer<typeof scannedBackupSchema>;
+export const storageScanSchema = z.object({
+  storageId: storageIdSchema,
+  scannedAt: timeSchema,
+  dryRun: z.boolean().describe('True: nothing was written'),
+  takenUp: z.array(scannedBackupSchema).describe('Whole on the storage, and unknown until now'),
+  corrected: z
+    .array(scannedBackupSchema)
+    .describe('Records that were set to what the manifest says, or whose backup was absorbed by its child'),
+  newVms: z
+    .array(z.object({ vmId: vmIdSchema, vmName: z.string() }))
+    .describe('VMs that the database did not know: recorded as gone'),
+  left: z.array(scannedBackupSchema).describe('Backups that stay unknown, and recorded ones that stay contradicted'),
+  warnings: z.array(z.string()).describe('What was not as simple as that, a sentence each'),
+  notChecked: z.array(z.string()).describe('What could not be judged now, a sentence each'),
+});
+export type StorageScan = z.infer<typeof storageScanSchema>;
 export const cleanStorageSchema = z.object({
   findings: z.array(z.string().min(1)).min(1, 'name at least one finding of a check').describe('Ids of findings'),
 });

@@ -26,7 +26,7 @@ export async function demandNoDependents(
     if (parentBackupId === undefined || !going.includes(parentBackupId)) continue;
     throw new HoldfastError(
       'IN_USE',
-      `Backup ${parentBackupId} is not deleted: the backup "${backupName}" (${backupId}) on the same storage needs it. Delete that one first, or with it.`,
+      `Backup ${parentBackupId} is not deleted: the backup "${backupName}" (${backupId}) on the same storage needs it. Delete that one first, or with it; when it is not listed, "holdfast storage scan" takes it up from there.`,
       { backupId: parentBackupId, dependentId: backupId },
     );
   }

@@ -14,6 +14,7 @@ import { RestoresService } from '../../restores/restores.service.js';
 import { SchedulesService } from '../../schedules/schedules.service.js';
 import { SettingsService } from '../../settings/settings.service.js';
 import { StorageCheckService } from '../../storage/check/storage-check.service.js';
+import { StorageScanService } from '../../storage/scan/storage-scan.service.js';
 import { StoragesService } from '../../storage/storages.service.js';
 import { VmSnapshotsService } from '../../vm-snapshots/vm-snapshots.service.js';
 import { VmsService } from '../../vms/vms.service.js';
@@ -27,6 +28,7 @@ export class ManagerServices {
     readonly vms: VmsService,
     readonly storages: StoragesService,
     readonly storageChecks: StorageCheckService,
+    readonly storageScans: StorageScanService,
     readonly offerings: OfferingsService,
     readonly backups: BackupsService,
     readonly restores: RestoresService,

@@ -5,7 +5,7 @@ import type { Host, SupersededFile, Vm, Volume, Zone } from '@holdfast/shared/ap
 import type { Offering } from '@holdfast/shared/api/offerings.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import type { RetentionVerdict, Schedule } from '@holdfast/shared/api/schedules.js';
-import type { Storage, StorageCheck, StorageCleaning } from '@holdfast/shared/api/storage.js';
+import type { ScannedBackup, Storage, StorageCheck, StorageCleaning, StorageScan } from '@holdfast/shared/api/storage.js';
 import type { VmSnapshot } from '@holdfast/shared/api/vm-snapshots.js';
 import type * as access from '@holdfast/shared/wire/generated/holdfast/manager/v1/access.js';
 import type * as backup from '@holdfast/shared/wire/generated/holdfast/manager/v1/backup.js';
@@ -91,6 +91,19 @@ export function storageCheckMessage(check: StorageCheck): storages.StorageCheck 
     checkedAt: moment(check.checkedAt),
     allocatedBytes: BigInt(check.allocatedBytes),
     findings: check.findings.map((finding) => ({ ...finding, allocatedBytes: BigInt(finding.allocatedBytes) })),
+  };
+}
+
+export function storageScanMessage(scan: StorageScan): storages.StorageScan {
+  const each = (backups: readonly ScannedBackup[]): storages.ScannedBackup[] =>
+    backups.map((one) => ({ ...one, frozenAt: moment(one.frozenAt) }));
+  const { takenUp, corrected, left } = scan;
+  return {
+    ...scan,
+    scannedAt: moment(scan.scannedAt),
+    takenUp: each(takenUp),
+    corrected: each(corrected),
+    left: each(left),
   };
 }
 

@@ -14,6 +14,7 @@ import { ConfigModule } from '../../config/config.module.js';
 import { managerConfigSchema } from '../../config/manager-config.js';
 import { EventsModule } from '../../events/events.module.js';
 import { Logger } from '../../events/logger.js';
+import { DeletionRecorder } from '../../deletions/deletion-recorder.js';
 import { DeletionsService } from '../../deletions/deletions.service.js';
 import { UsageService } from '../../deletions/usage.service.js';
 import { HostsService } from '../../inventory/hosts.service.js';
@@ -33,6 +34,8 @@ import { RetentionService } from '../../schedules/retention.service.js';
 import { SchedulesService } from '../../schedules/schedules.service.js';
 import { SettingsModule } from '../../settings/settings.module.js';
 import { StorageCheckService } from '../../storage/check/storage-check.service.js';
+import { StorageJudge } from '../../storage/check/storage-judge.js';
+import { StorageScanService } from '../../storage/scan/storage-scan.service.js';
 import { StoragesService } from '../../storage/storages.service.js';
 import { VmSnapshotsService } from '../../vm-snapshots/vm-snapshots.service.js';
 import { VmsService } from '../../vms/vms.service.js';
@@ -51,6 +54,7 @@ const services = [
   UsageService,
   StoragesService,
   StorageCheckService,
+  StorageScanService,
   SchedulesService,
   RetentionService,
   OperationsService,
@@ -61,6 +65,8 @@ const services = [
   imports: [SettingsModule],
   providers: [
     ...services,
+    StorageJudge,
+    DeletionRecorder,
     VmLocator,
     VmRefresher,
     ObservationRecorder,

@@ -28,7 +28,16 @@ const manifest = (id: string, parent?: string, change: object = {}): string =>
     ...change,
   });
 const file = (path: string, more: Partial<SurveyedEntry> = {}): SurveyedEntry => ({
-  ...{ path, directory: false, sizeBytes: 100n, allocatedBytes: 512n, manifest: undefined, backingName: undefined, problem: '' },
+  ...{
+    path,
+    directory: false,
+    sizeBytes: 100n,
+    allocatedBytes: 512n,
+    manifest: undefined,
+    backingName: undefined,
+    disks: [],
+    problem: '',
+  },
   ...more,
 });
 const folder = (path: string): SurveyedEntry => file(path, { directory: true, sizeBytes: 0n, allocatedBytes: 0n });
@@ -39,8 +48,10 @@ const backupFiles = (id: string, parent?: string): SurveyedEntry[] => [
   file(`backups/${VM}/${id}/${KEY}.qcow2`, { backingName: parent === undefined ? '' : `../${parent}/${KEY}.qcow2` }),
 ];
 const whole = [folder(`backups/${VM}`), ...backupFiles(B1), ...backupFiles(B2, B1)];
-const row = (id: string, state: RecordedBackup['state'] = 'BackedUp'): RecordedBackup => ({
+const row = (id: string, state: RecordedBackup['state'] = 'BackedUp', more: Partial<RecordedBackup> = {}): RecordedBackup => ({
   ...{ id, vmId: VM, vmName: 'vm', name: `b${id.slice(-1)}`, state },
+  ...(id === B2 ? { type: 'INCREMENTAL' as const, parentId: B1 } : { type: 'FULL' as const, parentId: null }),
+  ...more,
 });
 const at = (id: string, name = ''): string => `backups/${VM}/${id}${name === '' ? '' : `/${name}`}`;
 const check = (entries: readonly SurveyedEntry[], backups = [row(B1), row(B2)], busy: string[] = []): Finding[] =>
@@ -91,6 +102,12 @@ describe('compareStorage', () => {
     ['files of a deleted backup', whole, [row(B1), row(B2, 'Expunged')], [`DeletedBackup ${at(B2)}`]],
     ['a backup that the database does not know', whole, [row(B1)], [`UnknownBackup ${at(B2)}`]],
     ['a published backup that is recorded as failed', whole, [row(B1), row(B2, 'Failed')], [`UnknownBackup ${at(B2)}`]],
+    [
+      'a record that its manifest contradicts, in the type or in the parent',
+      whole,
+      [row(B1, 'BackedUp', { type: 'INCREMENTAL' }), row(B2, 'Removed', { parentId: KEY })],
+      [`RecordDiffers ${at(B1)}`, `RecordDiffers ${at(B2)}`],
+    ],
     ['a recorded backup without folder', whole, [row(B1), row(B2), row(KEY)], [`MissingFile ${at(KEY)}`]],
     [
       'a recorded backup without manifest',

@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Backup } from '@holdfast/shared/api/backups.js';
 import type { StorageCheck } from '@holdfast/shared/api/storage.js';
-import type { SurveyedEntry } from '@holdfast/shared/wire/generated/holdfast/agent/v1/survey.js';
 import type { Caller } from '../../access/caller.js';
 import { BackupsService } from '../../backups/backups.service.js';
 import { DeletionsService } from '../../deletions/deletions.service.js';
@@ -11,6 +10,7 @@ import { OfferingsService } from '../../offerings/offerings.service.js';
 import { HostEntity } from '../../persistence/entities/inventory.entities.js';
 import { VmEntity, VolumeDeltaEntity } from '../../persistence/entities/vm.entities.js';
 import { domainOf, type FakeAgent } from '../../testing/fake-agent.js';
+import { storedBackup, storedEntry } from '../../testing/stored-backup.js';
 import { TestCluster, type TestDatabase } from '../../testing/test-database.js';
 import { managerFolder, TestManager } from '../../testing/test-manager.js';
 import { waitFor } from '../../testing/wait-for.js';
@@ -68,33 +68,8 @@ describe('the check of a storage', () => {
     return manager.get(BackupsService).get(manager.admin, backupId ?? '');
   }
 
-  const entry = (path: string, more: Partial<SurveyedEntry> = {}): SurveyedEntry => ({
-    ...{ path, directory: false, sizeBytes: 1000n, allocatedBytes: 4096n, problem: '' },
-    ...more,
-  });
-
   /** What the agent would have written for a backup. */
-  function onStorage(one: Backup): void {
-    const at = `backups/${vm}/${one.id}`;
-    const volumes = one.volumes.map(({ key, target, parentFile }) => ({
-      ...{ key, device: target, sizeBytes: '1000', virtualSizeBytes: '1000000', file: `${key}.qcow2`, format: 'qcow2' },
-      ...(parentFile === undefined ? {} : { parentFile }),
-      ...{ sourceFormat: 'qcow2', digest: `blake3:${'0'.repeat(64)}` },
-    }));
-    const manifest = {
-      ...{ schemaVersion: 1, backupId: one.id, backupName: one.name, vm: { id: vm, name: one.vmName }, storageId: storage },
-      ...{ frozenAt: '2026-01-01T00:00:00Z', publishedAt: '2026-01-01T00:00:00Z', type: one.type, volumes },
-      ...(one.parentId === undefined ? {} : { parentBackupId: one.parentId }),
-      ...{ endOfChain: false, isolated: false, quiesced: false, domainXmlFile: 'domain.xml', vmSettings: {}, notes: {} },
-      writtenBy: { program: 'holdfast-agent', version: '1', host: 'h', operationId: randomUUID() },
-    };
-    agent.entries.push(
-      entry(at, { directory: true }),
-      entry(`${at}/manifest.json`, { manifest: JSON.stringify(manifest) }),
-      entry(`${at}/domain.xml`),
-      ...volumes.map(({ file, parentFile }) => entry(`${at}/${file}`, { backingName: parentFile ?? '' })),
-    );
-  }
+  const onStorage = (one: Backup): unknown => agent.entries.push(...storedBackup(one));
 
   /** What the agent would find in its pools: every layer of its VMs with a name of ours. */
   function inPool(...more: string[]): void {
@@ -112,7 +87,11 @@ describe('the check of a storage', () => {
     expect(await check()).toMatchObject({ findings: [], notChecked: [], files: 6, allocatedBytes: String(6 * 4096) });
 
     const torn = `backups/${vm}/${randomUUID()}`;
-    agent.entries.push(entry(torn, { directory: true }), entry(`${torn}/x.qcow2`, { backingName: '' }), entry('backups/readme'));
+    agent.entries.push(
+      storedEntry(torn, { directory: true }),
+      storedEntry(`${torn}/x.qcow2`, { backingName: '' }),
+      storedEntry('backups/readme'),
+    );
     inPool(ORPHAN);
     agent.silentPools.push('/nfs');
     const found = await check();
@@ -155,7 +134,7 @@ describe('the check of a storage', () => {
 
   it('leaves out what an operation works on, known to the database or not, and is the administrator’s alone', async () => {
     const torn = `backups/${vm}/${randomUUID()}`;
-    agent.entries.push(entry(torn, { directory: true }));
+    agent.entries.push(storedEntry(torn, { directory: true }));
     const [id] = (await check()).findings.map((finding) => finding.id);
     agent.scripts.push({ hold: true });
     const { id: operation } = await manager
@@ -203,7 +182,7 @@ describe('the check of a storage', () => {
   );
 
   it('checks with the hosts that answer, and removes nothing while one does not', async () => {
-    agent.entries.push(entry(`backups/${vm}/${randomUUID()}`, { directory: true }));
+    agent.entries.push(storedEntry(`backups/${vm}/${randomUUID()}`, { directory: true }));
     const second = await manager.newHost(zone);
     await second.stop();
     await waitFor('the second host is down', async () => (await rows().findOneBy(HostEntity, { state: 'Down' })) ?? undefined);

@@ -11,6 +11,7 @@ import {
   cleanStorageSchema,
   createStorageSchema,
   listStoragesSchema,
+  scanStorageSchema,
   updateStorageSchema,
 } from '@holdfast/shared/api/storage.js';
 import { parseInput } from '../../errors/invalid-input.js';
@@ -22,6 +23,7 @@ import {
   storageCheckMessage,
   storageCleaningMessage,
   storageMessage,
+  storageScanMessage,
 } from '../messages.js';
 import { idOf, pageOf, type Methods } from '../method.js';
 import type { ManagerServices } from '../manager-services.js';
@@ -33,9 +35,10 @@ type StorageMethod =
   | 'updateSecondaryStorage'
   | 'deleteSecondaryStorage'
   | 'checkSecondaryStorage'
+  | 'scanSecondaryStorage'
   | 'cleanSecondaryStorage';
 
-export function storageMethods({ storages, storageChecks }: ManagerServices): Methods<StorageMethod> {
+export function storageMethods({ storages, storageChecks, storageScans }: ManagerServices): Methods<StorageMethod> {
   return {
     createSecondaryStorage: {
       permission: 'storage.change',
@@ -86,6 +89,13 @@ export function storageMethods({ storages, storageChecks }: ManagerServices): Me
       answer: async (caller, request) => ({
         check: storageCheckMessage(await storageChecks.check(caller, idOf('storage_id', request.storageId))),
       }),
+    },
+    scanSecondaryStorage: {
+      permission: 'storage.change',
+      answer: async (caller, { storageId, dryRun }) => {
+        const input = parseInput(scanStorageSchema, { dryRun });
+        return { scan: storageScanMessage(await storageScans.scan(caller, idOf('storage_id', storageId), input)) };
+      },
     },
     cleanSecondaryStorage: {
       permission: 'storage.change',

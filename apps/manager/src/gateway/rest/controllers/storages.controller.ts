@@ -7,20 +7,25 @@ import {
   cleanStorageSchema,
   createStorageSchema,
   listStoragesSchema,
+  scanStorageSchema,
   storageCheckSchema,
   storageCleaningSchema,
+  storageScanSchema,
   storageSchema,
   updateStorageSchema,
   type CleanStorage,
   type CreateStorage,
   type ListStorages,
+  type ScanStorage,
   type Storage,
   type StorageCheck,
   type StorageCleaning,
+  type StorageScan,
   type UpdateStorage,
 } from '@holdfast/shared/api/storage.js';
 import type { Caller } from '../../../access/caller.js';
 import { StorageCheckService } from '../../../storage/check/storage-check.service.js';
+import { StorageScanService } from '../../../storage/scan/storage-scan.service.js';
 import { StoragesService } from '../../../storage/storages.service.js';
 import { CurrentCaller, RequiresPermission } from '../../access/route-access.js';
 import { Answers, AnswersNothing, TakesIdempotencyKey } from '../answers.js';
@@ -33,6 +38,7 @@ export class StoragesController {
   constructor(
     private readonly storages: StoragesService,
     private readonly checks: StorageCheckService,
+    private readonly scans: StorageScanService,
   ) {}
 
   @Post()
@@ -85,6 +91,22 @@ export class StoragesController {
     @Body({ schema: strict(checkStorageSchema) }) _input: object,
   ): Promise<StorageCheck> {
     return this.checks.check(caller, id);
+  }
+
+  @Post(':id/actions/scan')
+  @RequiresPermission('storage.change')
+  @TakesIdempotencyKey
+  @Answers(
+    200,
+    'Take up whole backups that the database does not know, and set records that a manifest contradicts right; nothing on the storage is written',
+    storageScanSchema,
+  )
+  scan(
+    @CurrentCaller() caller: Caller,
+    @Param('id', { schema: storageIdSchema }) id: string,
+    @Body({ schema: strict(scanStorageSchema) }) input: ScanStorage,
+  ): Promise<StorageScan> {
+    return this.scans.scan(caller, id, input);
   }
 
   @Post(':id/actions/clean')

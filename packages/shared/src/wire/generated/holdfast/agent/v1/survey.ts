@@ -37,8 +37,17 @@ export interface SurveyedEntry {
   backingName?:
     | string
     | undefined;
-  /** Why a manifest or a header could not be read. */
+  /** Why a manifest, a header or a definition could not be read. */
   problem: string;
+  /** Of a domain.xml: the hard disks of the VM as it was then. */
+  disks: SurveyedDisk[];
+}
+
+export interface SurveyedDisk {
+  target: string;
+  serial: string;
+  /** Empty when it was no file. */
+  path: string;
 }
 
 export interface SurveyPrimaryRequest {
@@ -238,6 +247,7 @@ function createBaseSurveyedEntry(): SurveyedEntry {
     manifest: undefined,
     backingName: undefined,
     problem: "",
+    disks: [],
   };
 }
 
@@ -269,6 +279,9 @@ export const SurveyedEntry: MessageFns<SurveyedEntry> = {
     }
     if (message.problem !== "") {
       writer.uint32(58).string(message.problem);
+    }
+    for (const v of message.disks) {
+      SurveyedDisk.encode(v!, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -342,6 +355,14 @@ export const SurveyedEntry: MessageFns<SurveyedEntry> = {
             message.problem = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.disks.push(SurveyedDisk.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -375,6 +396,7 @@ export const SurveyedEntry: MessageFns<SurveyedEntry> = {
         ? globalThis.String(object.backing_name)
         : undefined,
       problem: isSet(object.problem) ? globalThis.String(object.problem) : "",
+      disks: globalThis.Array.isArray(object?.disks) ? object.disks.map((e: any) => SurveyedDisk.fromJSON(e)) : [],
     };
   },
 
@@ -401,6 +423,9 @@ export const SurveyedEntry: MessageFns<SurveyedEntry> = {
     if (message.problem !== "") {
       obj.problem = message.problem;
     }
+    if (message.disks?.length) {
+      obj.disks = message.disks.map((e) => SurveyedDisk.toJSON(e));
+    }
     return obj;
   },
 
@@ -418,6 +443,108 @@ export const SurveyedEntry: MessageFns<SurveyedEntry> = {
     message.manifest = object.manifest ?? undefined;
     message.backingName = object.backingName ?? undefined;
     message.problem = object.problem ?? "";
+    message.disks = object.disks?.map((e) => SurveyedDisk.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSurveyedDisk(): SurveyedDisk {
+  return { target: "", serial: "", path: "" };
+}
+
+export const SurveyedDisk: MessageFns<SurveyedDisk> = {
+  encode(message: SurveyedDisk, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.target !== "") {
+      writer.uint32(10).string(message.target);
+    }
+    if (message.serial !== "") {
+      writer.uint32(18).string(message.serial);
+    }
+    if (message.path !== "") {
+      writer.uint32(26).string(message.path);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SurveyedDisk {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSurveyedDisk();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.target = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.serial = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SurveyedDisk {
+    return {
+      target: isSet(object.target) ? globalThis.String(object.target) : "",
+      serial: isSet(object.serial) ? globalThis.String(object.serial) : "",
+      path: isSet(object.path) ? globalThis.String(object.path) : "",
+    };
+  },
+
+  toJSON(message: SurveyedDisk): unknown {
+    const obj: any = {};
+    if (message.target !== "") {
+      obj.target = message.target;
+    }
+    if (message.serial !== "") {
+      obj.serial = message.serial;
+    }
+    if (message.path !== "") {
+      obj.path = message.path;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<SurveyedDisk>, I>>(base?: I): SurveyedDisk {
+    return SurveyedDisk.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<SurveyedDisk>, I>>(object: I): SurveyedDisk {
+    const message = createBaseSurveyedDisk();
+    message.target = object.target ?? "";
+    message.serial = object.serial ?? "";
+    message.path = object.path ?? "";
     return message;
   },
 };

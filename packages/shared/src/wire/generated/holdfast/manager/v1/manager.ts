@@ -58,6 +58,7 @@ import {
   secondaryStorageTypeToNumber,
   StorageCheck,
   StorageCleaning,
+  StorageScan,
 } from "./storage.js";
 import {
   VmSnapshot,
@@ -274,6 +275,16 @@ export interface CheckSecondaryStorageRequest {
 
 export interface CheckSecondaryStorageResponse {
   check?: StorageCheck | undefined;
+}
+
+export interface ScanSecondaryStorageRequest {
+  storageId: string;
+  /** Says what it would do; writes nothing. */
+  dryRun: boolean;
+}
+
+export interface ScanSecondaryStorageResponse {
+  scan?: StorageScan | undefined;
 }
 
 export interface CleanSecondaryStorageRequest {
@@ -4218,6 +4229,168 @@ export const CheckSecondaryStorageResponse: MessageFns<CheckSecondaryStorageResp
     const message = createBaseCheckSecondaryStorageResponse();
     message.check = (object.check !== undefined && object.check !== null)
       ? StorageCheck.fromPartial(object.check)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseScanSecondaryStorageRequest(): ScanSecondaryStorageRequest {
+  return { storageId: "", dryRun: false };
+}
+
+export const ScanSecondaryStorageRequest: MessageFns<ScanSecondaryStorageRequest> = {
+  encode(message: ScanSecondaryStorageRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.storageId !== "") {
+      writer.uint32(10).string(message.storageId);
+    }
+    if (message.dryRun !== false) {
+      writer.uint32(16).bool(message.dryRun);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ScanSecondaryStorageRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScanSecondaryStorageRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.storageId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ScanSecondaryStorageRequest {
+    return {
+      storageId: isSet(object.storageId)
+        ? globalThis.String(object.storageId)
+        : isSet(object.storage_id)
+        ? globalThis.String(object.storage_id)
+        : "",
+      dryRun: isSet(object.dryRun)
+        ? globalThis.Boolean(object.dryRun)
+        : isSet(object.dry_run)
+        ? globalThis.Boolean(object.dry_run)
+        : false,
+    };
+  },
+
+  toJSON(message: ScanSecondaryStorageRequest): unknown {
+    const obj: any = {};
+    if (message.storageId !== "") {
+      obj.storageId = message.storageId;
+    }
+    if (message.dryRun !== false) {
+      obj.dryRun = message.dryRun;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ScanSecondaryStorageRequest>, I>>(base?: I): ScanSecondaryStorageRequest {
+    return ScanSecondaryStorageRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ScanSecondaryStorageRequest>, I>>(object: I): ScanSecondaryStorageRequest {
+    const message = createBaseScanSecondaryStorageRequest();
+    message.storageId = object.storageId ?? "";
+    message.dryRun = object.dryRun ?? false;
+    return message;
+  },
+};
+
+function createBaseScanSecondaryStorageResponse(): ScanSecondaryStorageResponse {
+  return { scan: undefined };
+}
+
+export const ScanSecondaryStorageResponse: MessageFns<ScanSecondaryStorageResponse> = {
+  encode(message: ScanSecondaryStorageResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.scan !== undefined) {
+      StorageScan.encode(message.scan, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ScanSecondaryStorageResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScanSecondaryStorageResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.scan = StorageScan.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ScanSecondaryStorageResponse {
+    return { scan: isSet(object.scan) ? StorageScan.fromJSON(object.scan) : undefined };
+  },
+
+  toJSON(message: ScanSecondaryStorageResponse): unknown {
+    const obj: any = {};
+    if (message.scan !== undefined) {
+      obj.scan = StorageScan.toJSON(message.scan);
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ScanSecondaryStorageResponse>, I>>(base?: I): ScanSecondaryStorageResponse {
+    return ScanSecondaryStorageResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ScanSecondaryStorageResponse>, I>>(object: I): ScanSecondaryStorageResponse {
+    const message = createBaseScanSecondaryStorageResponse();
+    message.scan = (object.scan !== undefined && object.scan !== null)
+      ? StorageScan.fromPartial(object.scan)
       : undefined;
     return message;
   },
@@ -11894,6 +12067,18 @@ export const ManagerService = {
       Buffer.from(CheckSecondaryStorageResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CheckSecondaryStorageResponse => CheckSecondaryStorageResponse.decode(value),
   },
+  /** Takes up whole backups that the database does not know, and sets records that a manifest contradicts right. */
+  scanSecondaryStorage: {
+    path: "/holdfast.manager.v1.Manager/ScanSecondaryStorage" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ScanSecondaryStorageRequest): Buffer =>
+      Buffer.from(ScanSecondaryStorageRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ScanSecondaryStorageRequest => ScanSecondaryStorageRequest.decode(value),
+    responseSerialize: (value: ScanSecondaryStorageResponse): Buffer =>
+      Buffer.from(ScanSecondaryStorageResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ScanSecondaryStorageResponse => ScanSecondaryStorageResponse.decode(value),
+  },
   /** Removes findings of a check, after looking again that nothing needs them. */
   cleanSecondaryStorage: {
     path: "/holdfast.manager.v1.Manager/CleanSecondaryStorage" as const,
@@ -12412,6 +12597,8 @@ export interface ManagerServer extends UntypedServiceImplementation {
   deleteSecondaryStorage: handleUnaryCall<DeleteSecondaryStorageRequest, DeleteSecondaryStorageResponse>;
   /** Compares what lies on the storage and in the primary pools of its zone with the records. Writes nothing. */
   checkSecondaryStorage: handleUnaryCall<CheckSecondaryStorageRequest, CheckSecondaryStorageResponse>;
+  /** Takes up whole backups that the database does not know, and sets records that a manifest contradicts right. */
+  scanSecondaryStorage: handleUnaryCall<ScanSecondaryStorageRequest, ScanSecondaryStorageResponse>;
   /** Removes findings of a check, after looking again that nothing needs them. */
   cleanSecondaryStorage: handleUnaryCall<CleanSecondaryStorageRequest, CleanSecondaryStorageResponse>;
   /** Offerings. */
@@ -12821,6 +13008,22 @@ export interface ManagerClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CheckSecondaryStorageResponse) => void,
+  ): ClientUnaryCall;
+  /** Takes up whole backups that the database does not know, and sets records that a manifest contradicts right. */
+  scanSecondaryStorage(
+    request: ScanSecondaryStorageRequest,
+    callback: (error: ServiceError | null, response: ScanSecondaryStorageResponse) => void,
+  ): ClientUnaryCall;
+  scanSecondaryStorage(
+    request: ScanSecondaryStorageRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ScanSecondaryStorageResponse) => void,
+  ): ClientUnaryCall;
+  scanSecondaryStorage(
+    request: ScanSecondaryStorageRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ScanSecondaryStorageResponse) => void,
   ): ClientUnaryCall;
   /** Removes findings of a check, after looking again that nothing needs them. */
   cleanSecondaryStorage(

@@ -168,6 +168,43 @@ export interface StorageFinding {
   backupId?: string | undefined;
 }
 
+export interface StorageScan {
+  storageId: string;
+  scannedAt?:
+    | Date
+    | undefined;
+  /** True: nothing was written. */
+  dryRun: boolean;
+  takenUp: ScannedBackup[];
+  /** Records that were set to what the manifest says, or whose backup was absorbed by its child. */
+  corrected: ScannedBackup[];
+  /** VMs that the database did not know: recorded as gone. */
+  newVms: ScannedVm[];
+  /** Backups that stay unknown, and recorded ones that stay contradicted, with the reason. */
+  left: ScannedBackup[];
+  /** What was not as simple as that, a sentence each. */
+  warnings: string[];
+  /** What could not be judged now, a sentence each. */
+  notChecked: string[];
+}
+
+export interface ScannedBackup {
+  backupId: string;
+  backupName: string;
+  vmId: string;
+  vmName: string;
+  frozenAt?:
+    | Date
+    | undefined;
+  /** What was done, or why nothing was. */
+  message: string;
+}
+
+export interface ScannedVm {
+  vmId: string;
+  vmName: string;
+}
+
 export interface StorageCleaning {
   cleaned: CleanedFinding[];
   freedBytes: bigint;
@@ -876,6 +913,503 @@ export const StorageFinding: MessageFns<StorageFinding> = {
     message.removable = object.removable ?? false;
     message.vmId = object.vmId ?? undefined;
     message.backupId = object.backupId ?? undefined;
+    return message;
+  },
+};
+
+function createBaseStorageScan(): StorageScan {
+  return {
+    storageId: "",
+    scannedAt: undefined,
+    dryRun: false,
+    takenUp: [],
+    corrected: [],
+    newVms: [],
+    left: [],
+    warnings: [],
+    notChecked: [],
+  };
+}
+
+export const StorageScan: MessageFns<StorageScan> = {
+  encode(message: StorageScan, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.storageId !== "") {
+      writer.uint32(10).string(message.storageId);
+    }
+    if (message.scannedAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.scannedAt), writer.uint32(18).fork()).join();
+    }
+    if (message.dryRun !== false) {
+      writer.uint32(24).bool(message.dryRun);
+    }
+    for (const v of message.takenUp) {
+      ScannedBackup.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.corrected) {
+      ScannedBackup.encode(v!, writer.uint32(42).fork()).join();
+    }
+    for (const v of message.newVms) {
+      ScannedVm.encode(v!, writer.uint32(50).fork()).join();
+    }
+    for (const v of message.left) {
+      ScannedBackup.encode(v!, writer.uint32(58).fork()).join();
+    }
+    for (const v of message.warnings) {
+      writer.uint32(66).string(v!);
+    }
+    for (const v of message.notChecked) {
+      writer.uint32(74).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StorageScan {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStorageScan();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.storageId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.scannedAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.takenUp.push(ScannedBackup.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.corrected.push(ScannedBackup.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.newVms.push(ScannedVm.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.left.push(ScannedBackup.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.warnings.push(reader.string());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.notChecked.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StorageScan {
+    return {
+      storageId: isSet(object.storageId)
+        ? globalThis.String(object.storageId)
+        : isSet(object.storage_id)
+        ? globalThis.String(object.storage_id)
+        : "",
+      scannedAt: isSet(object.scannedAt)
+        ? fromJsonTimestamp(object.scannedAt)
+        : isSet(object.scanned_at)
+        ? fromJsonTimestamp(object.scanned_at)
+        : undefined,
+      dryRun: isSet(object.dryRun)
+        ? globalThis.Boolean(object.dryRun)
+        : isSet(object.dry_run)
+        ? globalThis.Boolean(object.dry_run)
+        : false,
+      takenUp: globalThis.Array.isArray(object?.takenUp)
+        ? object.takenUp.map((e: any) => ScannedBackup.fromJSON(e))
+        : globalThis.Array.isArray(object?.taken_up)
+        ? object.taken_up.map((e: any) => ScannedBackup.fromJSON(e))
+        : [],
+      corrected: globalThis.Array.isArray(object?.corrected)
+        ? object.corrected.map((e: any) => ScannedBackup.fromJSON(e))
+        : [],
+      newVms: globalThis.Array.isArray(object?.newVms)
+        ? object.newVms.map((e: any) => ScannedVm.fromJSON(e))
+        : globalThis.Array.isArray(object?.new_vms)
+        ? object.new_vms.map((e: any) => ScannedVm.fromJSON(e))
+        : [],
+      left: globalThis.Array.isArray(object?.left)
+        ? object.left.map((e: any) => ScannedBackup.fromJSON(e))
+        : [],
+      warnings: globalThis.Array.isArray(object?.warnings) ? object.warnings.map((e: any) => globalThis.String(e)) : [],
+      notChecked: globalThis.Array.isArray(object?.notChecked)
+        ? object.notChecked.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.not_checked)
+        ? object.not_checked.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: StorageScan): unknown {
+    const obj: any = {};
+    if (message.storageId !== "") {
+      obj.storageId = message.storageId;
+    }
+    if (message.scannedAt !== undefined) {
+      obj.scannedAt = message.scannedAt.toISOString();
+    }
+    if (message.dryRun !== false) {
+      obj.dryRun = message.dryRun;
+    }
+    if (message.takenUp?.length) {
+      obj.takenUp = message.takenUp.map((e) => ScannedBackup.toJSON(e));
+    }
+    if (message.corrected?.length) {
+      obj.corrected = message.corrected.map((e) => ScannedBackup.toJSON(e));
+    }
+    if (message.newVms?.length) {
+      obj.newVms = message.newVms.map((e) => ScannedVm.toJSON(e));
+    }
+    if (message.left?.length) {
+      obj.left = message.left.map((e) => ScannedBackup.toJSON(e));
+    }
+    if (message.warnings?.length) {
+      obj.warnings = message.warnings;
+    }
+    if (message.notChecked?.length) {
+      obj.notChecked = message.notChecked;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<StorageScan>, I>>(base?: I): StorageScan {
+    return StorageScan.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<StorageScan>, I>>(object: I): StorageScan {
+    const message = createBaseStorageScan();
+    message.storageId = object.storageId ?? "";
+    message.scannedAt = object.scannedAt ?? undefined;
+    message.dryRun = object.dryRun ?? false;
+    message.takenUp = object.takenUp?.map((e) => ScannedBackup.fromPartial(e)) || [];
+    message.corrected = object.corrected?.map((e) => ScannedBackup.fromPartial(e)) || [];
+    message.newVms = object.newVms?.map((e) => ScannedVm.fromPartial(e)) || [];
+    message.left = object.left?.map((e) => ScannedBackup.fromPartial(e)) || [];
+    message.warnings = object.warnings?.map((e) => e) || [];
+    message.notChecked = object.notChecked?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseScannedBackup(): ScannedBackup {
+  return { backupId: "", backupName: "", vmId: "", vmName: "", frozenAt: undefined, message: "" };
+}
+
+export const ScannedBackup: MessageFns<ScannedBackup> = {
+  encode(message: ScannedBackup, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.backupId !== "") {
+      writer.uint32(10).string(message.backupId);
+    }
+    if (message.backupName !== "") {
+      writer.uint32(18).string(message.backupName);
+    }
+    if (message.vmId !== "") {
+      writer.uint32(26).string(message.vmId);
+    }
+    if (message.vmName !== "") {
+      writer.uint32(34).string(message.vmName);
+    }
+    if (message.frozenAt !== undefined) {
+      Timestamp.encode(toTimestamp(message.frozenAt), writer.uint32(42).fork()).join();
+    }
+    if (message.message !== "") {
+      writer.uint32(50).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ScannedBackup {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScannedBackup();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.backupId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.backupName = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.vmId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.vmName = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.frozenAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ScannedBackup {
+    return {
+      backupId: isSet(object.backupId)
+        ? globalThis.String(object.backupId)
+        : isSet(object.backup_id)
+        ? globalThis.String(object.backup_id)
+        : "",
+      backupName: isSet(object.backupName)
+        ? globalThis.String(object.backupName)
+        : isSet(object.backup_name)
+        ? globalThis.String(object.backup_name)
+        : "",
+      vmId: isSet(object.vmId)
+        ? globalThis.String(object.vmId)
+        : isSet(object.vm_id)
+        ? globalThis.String(object.vm_id)
+        : "",
+      vmName: isSet(object.vmName)
+        ? globalThis.String(object.vmName)
+        : isSet(object.vm_name)
+        ? globalThis.String(object.vm_name)
+        : "",
+      frozenAt: isSet(object.frozenAt)
+        ? fromJsonTimestamp(object.frozenAt)
+        : isSet(object.frozen_at)
+        ? fromJsonTimestamp(object.frozen_at)
+        : undefined,
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+    };
+  },
+
+  toJSON(message: ScannedBackup): unknown {
+    const obj: any = {};
+    if (message.backupId !== "") {
+      obj.backupId = message.backupId;
+    }
+    if (message.backupName !== "") {
+      obj.backupName = message.backupName;
+    }
+    if (message.vmId !== "") {
+      obj.vmId = message.vmId;
+    }
+    if (message.vmName !== "") {
+      obj.vmName = message.vmName;
+    }
+    if (message.frozenAt !== undefined) {
+      obj.frozenAt = message.frozenAt.toISOString();
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ScannedBackup>, I>>(base?: I): ScannedBackup {
+    return ScannedBackup.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ScannedBackup>, I>>(object: I): ScannedBackup {
+    const message = createBaseScannedBackup();
+    message.backupId = object.backupId ?? "";
+    message.backupName = object.backupName ?? "";
+    message.vmId = object.vmId ?? "";
+    message.vmName = object.vmName ?? "";
+    message.frozenAt = object.frozenAt ?? undefined;
+    message.message = object.message ?? "";
+    return message;
+  },
+};
+
+function createBaseScannedVm(): ScannedVm {
+  return { vmId: "", vmName: "" };
+}
+
+export const ScannedVm: MessageFns<ScannedVm> = {
+  encode(message: ScannedVm, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.vmId !== "") {
+      writer.uint32(10).string(message.vmId);
+    }
+    if (message.vmName !== "") {
+      writer.uint32(18).string(message.vmName);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ScannedVm {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScannedVm();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.vmId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.vmName = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ScannedVm {
+    return {
+      vmId: isSet(object.vmId)
+        ? globalThis.String(object.vmId)
+        : isSet(object.vm_id)
+        ? globalThis.String(object.vm_id)
+        : "",
+      vmName: isSet(object.vmName)
+        ? globalThis.String(object.vmName)
+        : isSet(object.vm_name)
+        ? globalThis.String(object.vm_name)
+        : "",
+    };
+  },
+
+  toJSON(message: ScannedVm): unknown {
+    const obj: any = {};
+    if (message.vmId !== "") {
+      obj.vmId = message.vmId;
+    }
+    if (message.vmName !== "") {
+      obj.vmName = message.vmName;
+    }
+    return obj;
+  },
+
+  create<I extends Exact<DeepPartial<ScannedVm>, I>>(base?: I): ScannedVm {
+    return ScannedVm.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ScannedVm>, I>>(object: I): ScannedVm {
+    const message = createBaseScannedVm();
+    message.vmId = object.vmId ?? "";
+    message.vmName = object.vmName ?? "";
     return message;
   },
 };
