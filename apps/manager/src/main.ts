@@ -18,7 +18,7 @@ async function run(logger: Logger): Promise<void> {
   // PostgreSQL runs as another user and has to get through; what is secret has folders and files of its own.
   await mkdir(config.dataDir, { recursive: true, mode: 0o755 });
   const database = await openDatabase(config, (line) => logger.info(line));
-  const app = await NestFactory.create(AppModule.of(config, database), { logger, bufferLogs: false });
+  const app = await NestFactory.create(AppModule.of(config, database), { logger, bufferLogs: false, abortOnError: false });
   const keyFile = join(config.dataDir, 'admin.key');
   if ((await app.get(AccountsService).createFirstKey((secret) => writeAdminKey(keyFile, secret))) !== undefined) {
     logger.info('made the first administrator key', { path: keyFile });

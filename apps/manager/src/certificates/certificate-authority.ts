@@ -4,7 +4,7 @@
  */
 import 'reflect-metadata';
 import { createHash, randomBytes, webcrypto } from 'node:crypto';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { access, mkdir, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
@@ -17,6 +17,7 @@ const CA_DAYS = 7300;
 const AGENT_DAYS = 1825;
 const OWN_DAYS = 825;
 const CLOCK_SKEW_MS = 300_000;
+const FILE = 'ca.pem';
 
 /** A key with its certificate, PEM. `certificatePem` of a server carries the CA's as well. */
 export interface KeyAndCertificate {
@@ -31,11 +32,19 @@ export class CertificateAuthority {
     private readonly now: () => Date,
   ) {}
 
+  /** True when `folder` holds a CA, whatever its state. */
+  static async isIn(folder: string): Promise<boolean> {
+    return access(join(folder, FILE)).then(
+      () => true,
+      (error: NodeJS.ErrnoException) => error.code !== 'ENOENT',
+    );
+  }
+
   /** Opens the CA in `folder`, or makes it. Two managers that start at once on one folder end up with the same. */
   static async open(folder: string, now: () => Date): Promise<CertificateAuthority> {
     x509.cryptoProvider.set(webcrypto as never);
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    const file = join(folder, 'ca.pem');
+    const file = join(folder, FILE);
     const made = await makeAuthority(now());
     // One file with key and certificate, created exclusively: there is never half an authority.
     const handle = await open(file, 'wx', 0o600).catch((error: NodeJS.ErrnoException) => {

@@ -14,6 +14,11 @@ export const managerConfigSchema = z.strictObject({
     .optional()
     .describe('An external PostgreSQL; absent: a private one under dataDir'),
   dataDir: z.string().startsWith('/', 'must be an absolute path').default('/var/lib/holdfast-manager'),
+  lostCertificateAuthority: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, 'must be the fingerprint of a certificate authority, 64 digits, as the refused start names it')
+    .optional()
+    .describe('A certificate authority that is lost everywhere: the own one may take its place, and every host joins again'),
   rest: z.strictObject({ listen: listenSchema.default('0.0.0.0:8443') }).prefault({}),
   grpc: z.strictObject({ listen: listenSchema.default('0.0.0.0:8444') }).prefault({}),
   tls: z

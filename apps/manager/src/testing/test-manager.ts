@@ -1,11 +1,9 @@
 /** A whole manager without its doors, on a database of a test, and hosts in memory that join it as real ones do. */
 import 'reflect-metadata';
 import { randomUUID } from 'node:crypto';
-import { webcrypto } from 'node:crypto';
 import { join } from 'node:path';
 import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import * as x509 from '@peculiar/x509';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import type { Caller } from '../access/caller.js';
 import { AccountsService } from '../accounts/accounts.service.js';
@@ -17,6 +15,7 @@ import { isFinished } from '../operations/operation-view.js';
 import { OperationsService } from '../operations/operations.service.js';
 import type { OpenDatabase } from '../persistence/database/database.js';
 import { HostEntity } from '../persistence/entities/inventory.entities.js';
+import { newRequest } from './certificate-request.js';
 import { FakeAgent } from './fake-agent.js';
 import { waitFor } from './wait-for.js';
 
@@ -28,14 +27,22 @@ export class TestManager {
   ) {}
 
   /** `folder` holds the certificate authority: managers of one database share it. */
-  static async start(database: OpenDatabase, folder: string, options: { leaseSeconds?: number } = {}): Promise<TestManager> {
+  static async start(
+    database: OpenDatabase,
+    folder: string,
+    options: { leaseSeconds?: number; lostCertificateAuthority?: string } = {},
+  ): Promise<TestManager> {
     process.env['HOLDFAST_LOG_LEVEL'] ??= 'silent';
     const config = managerConfigSchema.parse({
       dataDir: folder,
       heartbeatSeconds: 0.2,
       leaseSeconds: options.leaseSeconds ?? 30,
+      lostCertificateAuthority: options.lostCertificateAuthority,
     });
-    const app = await NestFactory.createApplicationContext(AppModule.of(config, database, { doors: false }), { logger: false });
+    const app = await NestFactory.createApplicationContext(AppModule.of(config, database, { doors: false }), {
+      logger: false,
+      abortOnError: false,
+    });
     await app.get(AccountsService).createFirstKey();
     const [key] = await database.dataSource.query<{ id: string; account_id: string }[]>(
       `SELECT id, account_id FROM api_key WHERE role = 'admin' LIMIT 1`,
@@ -103,18 +110,6 @@ export class TestManager {
     }
     throw new Error(`operation ${operationId} did not finish`);
   }
-}
-
-export async function newRequest(): Promise<{ keyPem: string; requestPem: string }> {
-  x509.cryptoProvider.set(webcrypto as never);
-  const keys = await webcrypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, ['sign', 'verify']);
-  const request = await x509.Pkcs10CertificateRequestGenerator.create({
-    name: 'CN=agent',
-    keys,
-    signingAlgorithm: { name: 'ECDSA', hash: 'SHA-256' },
-  });
-  const key = await webcrypto.subtle.exportKey('pkcs8', keys.privateKey);
-  return { keyPem: x509.PemConverter.encode(key, 'PRIVATE KEY'), requestPem: request.toString('pem') };
 }
 
 /** Data folder of a manager under a cluster's folder. */

@@ -1,6 +1,7 @@
 /** All entities, for the data source. */
 import { AccountEntity, ApiKeyEntity, SettingOverrideEntity } from './access.entities.js';
 import { BackupEntity, BackupVolumeEntity } from './backup.entities.js';
+import { CertificateAuthorityEntity } from './certificate-authority.entity.js';
 import { IdempotencyRecordEntity } from './idempotency.entity.js';
 import { HostEntity, JoinTokenEntity, ZoneEntity } from './inventory.entities.js';
 import { OfferingEntity } from './offering.entity.js';
@@ -14,6 +15,7 @@ export const ENTITIES = [
   AccountEntity,
   ApiKeyEntity,
   SettingOverrideEntity,
+  CertificateAuthorityEntity,
   ZoneEntity,
   HostEntity,
   JoinTokenEntity,

@@ -5,6 +5,7 @@ import { Schedules1763700000003 } from './0003-schedules.js';
 import { VmSnapshots1763700000004 } from './0004-vm-snapshots.js';
 import { PlannedChanges1763700000007 } from './0007-planned-changes.js';
 import { HostNames1763700000008 } from './0008-host-names.js';
+import { CertificateAuthority1763700000009 } from './0009-certificate-authority.js';
 
 export const MIGRATIONS = [
   FirstTables1763700000001,
@@ -13,4 +14,5 @@ export const MIGRATIONS = [
   VmSnapshots1763700000004,
   PlannedChanges1763700000007,
   HostNames1763700000008,
+  CertificateAuthority1763700000009,
 ];
