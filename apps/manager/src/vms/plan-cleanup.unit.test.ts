@@ -44,15 +44,7 @@ describe('planCleanup', () => {
   it('deltas that no record names go at the end of a chain, but below an overlay that may be of a lost VM snapshot', () => {
     const delta = (number: number) => `/v.0000000${number}-0000-4000-8000-000000000000.hf.qcow2`;
     const layers = [delta(1), '/v.00000004-0000-4000-8000-000000000000.hs.qcow2', delta(2), delta(3), '/vol'];
-    const lost = facts({
-      deltas: [],
-      volumes: [
-        {
-          ...{ id: 'V', target: 'vda', attached: true, readable: true, templatePath: null },
-          layers: layers.map((path) => ({ path })),
-        },
-      ],
-    });
+    const lost = facts({ deltas: [], volumes: [volume(layers)] });
     expect(planCleanup(lost).volumes).toEqual([]);
     expect(planCleanup({ ...lost, purpose: 'end-chain' }).volumes).toMatchObject([{ deltaPaths: [delta(1), delta(3)] }]);
   });
