@@ -160,6 +160,22 @@ describe('the commands of the agent on a real VM', () => {
     await host.virsh('blockcommit', vm.uuid, 'vda', ...job);
   });
 
+  it('refuses a quiesced backup of a paused VM, whose guest cannot flush, before anything is touched', async () => {
+    const chains = async () => [await vm.chain('vda'), await vm.chain('vdb')].flat().map((layer) => layer.filename);
+    const untouched = await chains();
+    await host.virsh('suspend', vm.uuid);
+    try {
+      const request = await rig.backupRequest(keys, undefined, { isolated: true, quiesce: 'require' });
+      const end = await rig.end('TakeBackup', request);
+      expect(end).toMatchObject({ state: 'Failed', vmOutcome: 'AsBefore', error: { code: 'WRONG_STATE' } });
+      expect(end.steps.map(({ name }) => name)).not.toContain('snapshot');
+      expect(await chains()).toEqual(untouched);
+      expect(await vm.domstate()).toBe('paused');
+    } finally {
+      await host.virsh('resume', vm.uuid);
+    }
+  });
+
   /** Takes a quiesced backup while `strike` cuts off its freeze call; what it leaves going on is waited for in the end. */
   async function backupWithFreezeCutOff(
     strike: () => Promise<{ readonly over: Promise<void> }>,

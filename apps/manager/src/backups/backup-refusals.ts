@@ -8,6 +8,8 @@ export interface RefusalVm {
   readonly protectionState: 'Ok' | 'MergePending' | 'BackupError';
   readonly protectionReason: ErrorData | null;
   readonly guestAgent: boolean;
+  /** What Holdfast is doing to it now, which may pause it for a moment. */
+  readonly activeOperationId: string | null;
   readonly problems: readonly ErrorData[];
 }
 
@@ -67,6 +69,13 @@ export function backupRefusal(
     return new HoldfastError(
       'WRONG_STATE',
       `The VM "${vm.name}" is neither running, paused nor shut off just now. Wait until it is, then try again.`,
+      fields,
+    );
+  }
+  if (quiesce === 'require' && vm.powerState === 'Paused' && vm.activeOperationId === null) {
+    return new HoldfastError(
+      'WRONG_STATE',
+      `The VM "${vm.name}" is paused, so its guest cannot flush its file systems. Resume it (virsh resume), or ask for quiesce "try" or "no".`,
       fields,
     );
   }

@@ -9,6 +9,7 @@ const vm: RefusalVm = {
   protectionState: 'Ok',
   protectionReason: null,
   guestAgent: true,
+  activeOperationId: null,
   problems: [],
 };
 const fine = [{ target: 'vda', refusal: null }];
@@ -31,6 +32,7 @@ describe('backupRefusal', () => {
     ['DISK_UNSUPPORTED', vm, [], 'no' as const],
     ['WRONG_STATE', { ...vm, powerState: 'Other' }, fine, 'no' as const],
     ['GUEST_AGENT_MISSING', { ...vm, guestAgent: false }, fine, 'require' as const],
+    ['WRONG_STATE', { ...vm, powerState: 'Paused' }, fine, 'require' as const],
   ])('%s', (code, refusedVm, volumes, quiesce) => {
     expect(backupRefusal(refusedVm, volumes, quiesce)).toMatchObject({ code });
   });
@@ -40,6 +42,14 @@ describe('backupRefusal', () => {
       fields: { target: 'vdb,vdc' },
       message: expect.stringContaining('vdc: a network disk'),
     });
+  });
+
+  it('a paused VM is refused for "require" alone, and not while Holdfast works on it: it may be paused for that', () => {
+    const paused = { ...vm, powerState: 'Paused' };
+    expect(backupRefusal(paused, fine, 'require')?.message).toContain('Resume it');
+    expect(backupRefusal(paused, fine, 'try')).toBeUndefined();
+    expect(backupRefusal(paused, fine, 'no')).toBeUndefined();
+    expect(backupRefusal({ ...paused, activeOperationId: 'O' }, fine, 'require')).toBeUndefined();
   });
 
   it('without the guest agent, try and no go on; so does a VM that is not running', () => {

@@ -33,13 +33,19 @@ describe('decideFreeze', () => {
     expect(await ask('no', libvirtAway)).toEqual({ freeze: false, warnings: [] });
   });
 
-  it.each([
-    ['try', 'shut-off'],
-    ['require', 'shut-off'],
-    ['require', 'paused'],
-  ] as const)('has nothing to freeze with "%s" in a VM that is %s, and says so', async (quiesce, state) => {
-    const { freeze, warnings } = await ask(quiesce, 'frozen', state);
-    expect([freeze, warnings]).toEqual([false, [expect.stringContaining('web is not running')]]);
+  it.each(['try', 'require'] as const)(
+    'has nothing to freeze with "%s" in a VM that is shut off, and says so',
+    async (quiesce) => {
+      const { freeze, warnings } = await ask(quiesce, 'frozen', 'shut-off');
+      expect([freeze, warnings]).toEqual([false, [expect.stringContaining('web is not running')]]);
+    },
+  );
+
+  it('a paused VM, whose guest cannot flush: refused with "require", a warning with "try", nothing with "no"', async () => {
+    const refusal = { code: 'WRONG_STATE', message: expect.stringContaining('virsh resume'), fields: { vmId: 'u' } };
+    await expect(ask('require', 'thawed', 'paused')).rejects.toMatchObject(refusal);
+    expect(await ask('try', 'thawed', 'paused')).toEqual({ freeze: false, warnings: [expect.stringContaining('it is paused')] });
+    expect(await ask('no', 'thawed', 'paused')).toEqual({ freeze: false, warnings: [] });
   });
 
   it.each([
