@@ -111,10 +111,7 @@ async function demandRefusedWhereItWas(scenario: Scenario): Promise<void> {
 
   // A layer that comes while the agent is away is told of when it is back.
   await stack.killAgent(here);
-  await scenario.start();
-  await scenario.demandFiles([1, 3]);
   await scenario.backup({ name: 'x10 elsewhere, the agent away' });
-  await scenario.stop();
   await stack.startAgent(here);
   const newest = await scenario.vm.currentFile('vda');
   await waitUntil('the agent that came back is told of the newest layer', async () =>
@@ -124,9 +121,9 @@ async function demandRefusedWhereItWas(scenario: Scenario): Promise<void> {
 
   // Where it is, it starts, and after it has come back here, too.
   await scenario.start();
+  await scenario.demandFiles([1, 3]);
   scenario.vm = await stack.migrate(scenario.vm, here);
   await scenario.vm.onHost(there.host).undefine();
-  await scenario.demandFiles([1, 3]);
   await scenario.stop();
   await scenario.start();
   await scenario.demandFiles([1, 3]);

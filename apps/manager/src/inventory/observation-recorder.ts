@@ -41,7 +41,7 @@ export class ObservationRecorder {
 
   /** Records one VM as its host sees it now. */
   async record(host: WatchedHost, seen: SeenDomain): Promise<void> {
-    const relayered = await this.dataSource.transaction(async (manager) => {
+    const isNews = await this.dataSource.transaction(async (manager) => {
       await this.ensureVm(manager, host, seen);
       const vm = await lockVm(manager, seen.uuid);
       if (!isTaken(vm, host.id, seen.state)) return false;
@@ -59,9 +59,9 @@ export class ObservationRecorder {
           seenAt: this.clock.now(),
         },
       );
-      return this.recordVolumes(manager, vm, seen.disks);
+      return this.recordVolumes(manager, vm, seen);
     });
-    if (relayered) void this.guards.tellSeen(seen.uuid);
+    if (isNews) void this.guards.tellSeen(seen.uuid);
   }
 
   /** The host says that it has exactly these VMs: others that were last seen there are gone. Returns the ids of those. */
@@ -125,8 +125,11 @@ export class ObservationRecorder {
       .execute();
   }
 
-  /** `vm`: as it was known before this observation. True when a volume is on other layers than before. */
-  private async recordVolumes(manager: EntityManager, vm: VmEntity, disks: readonly SeenDisk[]): Promise<boolean> {
+  /**
+   * `vm`: as it was known before this observation. True when other hosts are to hear of it: a volume is on other layers than
+   * before, or the VM with layers of ours runs now, so that what it is on is certain.
+   */
+  private async recordVolumes(manager: EntityManager, vm: VmEntity, { disks, state }: SeenDomain): Promise<boolean> {
     const vmId = vm.id;
     const volumes = await manager.findBy(VolumeEntity, { vmId });
     const deltas = await manager.findBy(VolumeDeltaEntity, { vmId });
@@ -184,6 +187,7 @@ export class ObservationRecorder {
     for (const { disk } of added) await this.addVolume(manager, vmId, disk);
     if (missing.length > 0) await manager.update(VolumeEntity, { id: In([...missing]) }, { attached: false });
     const before = (id: string): StoredLayer[] | undefined => volumes.find((volume) => volume.id === id)?.layers;
+    if (state === 'Running' && vm.powerState !== 'Running' && deltas.length + overlays.length > 0) return true;
     return matches.some(({ volumeId, disk, kind }) => kind !== 'unreadable' && !samePaths(before(volumeId), disk.paths));
   }
 

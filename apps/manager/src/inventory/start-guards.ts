@@ -42,7 +42,7 @@ export class StartGuards implements OnApplicationShutdown {
     await this.inTurn(vmId, ({ volumes }) => volumes.some(({ planned }) => planned.length > 0));
   }
 
-  /** The VM was seen on other layers than before. Ends when the hosts have been told; nobody needs to wait for it. */
+  /** The VM was seen on other layers than before, or to run. Ends when the hosts have been told; nobody needs to wait for it. */
   async tellSeen(vmId: string): Promise<void> {
     await this.inTurn(vmId, () => true);
   }
