@@ -75,7 +75,15 @@ describe('crash cases, a fixed part', () => {
     PART_MS,
   );
 
-  it.each(['finding A: libvirtd misses', 'finding F', 'freeze: the guest agent hangs', 'drift', 'unsynced', 'unmounted'])(
+  it.each([
+    'finding A: libvirtd misses',
+    'finding F',
+    'freeze: the guest agent hangs',
+    'drift',
+    'unsynced',
+    'unmounted',
+    'hanging storage: a backup is copied',
+  ])(
     '%s',
     async (beginning) => {
       const failures = await sweepCrashCases({ findings: [beginning] });

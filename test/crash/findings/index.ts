@@ -5,6 +5,7 @@ import { definitionDrift, noBackingStoreLeft } from './definition.js';
 import type { Finding } from './finding.js';
 import { foreignSnapshots } from './foreign-snapshots.js';
 import { agentHangsInFreeze, agentHangsWhileFrozen, agentDiesWhileFrozen } from './freeze.js';
+import { hangsInCopy, hangsInPublication, hangsInRestore, hangsUntilFailed } from './hanging.js';
 import { libvirtdMissesTheSnapshot, libvirtdDiesAroundTheSnapshot } from './missed-snapshot.js';
 import { libvirtdDiesAroundThePivot, qemuDiesAroundThePivot } from './pivot.js';
 import { lockedDelta } from './locks.js';
@@ -25,6 +26,10 @@ export const FINDINGS: readonly Finding[] = [
   definitionDrift,
   unsyncedStorage,
   unmountedStorage,
+  hangsInCopy,
+  hangsUntilFailed,
+  hangsInPublication,
+  hangsInRestore,
 ];
 
 /** Each on a bench of its own; a line per finding. */
