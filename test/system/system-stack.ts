@@ -160,19 +160,26 @@ export class SystemStack {
     );
   }
 
-  /** Makes a storage of the test bed and registers it as type `dir`. */
-  async createStorage(name: string, options: { kind?: StorageKind; sizeMiB?: number } = {}): Promise<StackStorage> {
+  /**
+   * Makes a storage of the test bed and registers it as type `dir`; `mounted`: its device as type `ext4`, which agents mount
+   * themselves, and `media` shows what is on it all the time.
+   */
+  async createStorage(
+    name: string,
+    options: { kind?: StorageKind; sizeMiB?: number; mounted?: boolean } = {},
+  ): Promise<StackStorage> {
+    const { mounted = false } = options;
     const media = await TestStorage.create({
       name: `${this.options.name}-${name}`,
-      kind: options.kind ?? 'directory',
+      kind: options.kind ?? (mounted ? 'filesystem' : 'directory'),
       ...(options.sizeMiB === undefined ? {} : { sizeMiB: options.sizeMiB }),
     });
     try {
       const storage = await this.api.post<Storage>('/secondary-storages', {
         zoneId: this.zone.id,
         name,
-        type: 'dir',
-        source: media.path,
+        type: mounted ? 'ext4' : 'dir',
+        source: mounted ? media.blockDevice : media.path,
       });
       const made = { media, storage };
       this.storages.push(made);

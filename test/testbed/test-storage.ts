@@ -148,6 +148,11 @@ export class TestStorage {
     await removePiece(this.dir);
   }
 
+  /** What mount(8) takes; mounted elsewhere as well, both mounts show one file system. */
+  get blockDevice(): string {
+    return this.needDevice();
+  }
+
   /** How often its file system was mounted. */
   get mounts(): number {
     return this.mountCount;
