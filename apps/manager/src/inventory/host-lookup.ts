@@ -11,7 +11,7 @@ export async function requireHost(manager: EntityManager, hostId: string): Promi
   return row;
 }
 
-/** HOST_UNAVAILABLE or VERSION_MISMATCH for a host that cannot take work now. */
+/** HOST_UNAVAILABLE, CERTIFICATE_REFUSED or VERSION_MISMATCH for a host that cannot take work now. */
 export function hostProblem(host: HostEntity): HoldfastError | undefined {
   const fields = { hostId: host.id, host: host.name };
   const reason = host.stateReason === null ? '' : ` (${host.stateReason})`;
@@ -19,6 +19,8 @@ export function hostProblem(host: HostEntity): HoldfastError | undefined {
     case 'Up':
       break;
     case 'Down':
+      if (host.stateCode === 'CERTIFICATE_REFUSED' && host.stateReason !== null)
+        return new HoldfastError('CERTIFICATE_REFUSED', host.stateReason, fields);
       return new HoldfastError(
         'HOST_UNAVAILABLE',
         `The host "${host.name}" does not answer${reason}. Start its agent (systemctl start holdfast-agent) or mend the network, then try again.`,

@@ -6,10 +6,10 @@ import type { AgentClient } from '../agents/agent-client.js';
 import type { DomainChanges, HostInfo } from '../agents/agent-types.js';
 import type { AgentsService } from '../agents/agents.service.js';
 import type { Logger } from '../events/logger.js';
-import { HostEntity, type HostState } from '../persistence/entities/inventory.entities.js';
+import { HostEntity } from '../persistence/entities/inventory.entities.js';
 import type { Clock } from '../platform/clock.js';
 import { PeriodicTask } from '../platform/periodic-task.js';
-import type { ObservationRecorder } from './observation-recorder.js';
+import type { ObservationRecorder, SeenHostState } from './observation-recorder.js';
 import type { StartGuards } from './start-guards.js';
 import type { VmLocator } from './vm-locator.js';
 
@@ -60,17 +60,19 @@ export class HostWatcher {
       await this.alive(host, agent, info);
     } catch (error) {
       this.failures += 1;
-      const problem = HoldfastError.from(error);
-      if (problem.code === 'BUG')
-        this.logger.error('looking at a host failed', { hostId: host.id, host: host.name, reason: problem.message });
-      if (this.failures < FAILURES_UNTIL_DOWN && problem.code !== 'VERSION_MISMATCH') return;
+      const failure = HoldfastError.from(error);
+      if (failure.code === 'BUG')
+        this.logger.error('looking at a host failed', { hostId: host.id, host: host.name, reason: failure.message });
+      if (this.failures < FAILURES_UNTIL_DOWN && failure.code !== 'VERSION_MISMATCH') return;
       await this.endStream();
-      await this.setState(host, problem.code === 'VERSION_MISMATCH' ? 'Incompatible' : 'Down', problem.message);
+      const refusal = failure.code === 'HOST_UNAVAILABLE' ? await this.agents.certificateRefusal(host) : undefined;
+      const { code, message: reason } = refusal ?? failure;
+      await this.setState(host, { state: code === 'VERSION_MISMATCH' ? 'Incompatible' : 'Down', reason, code });
     }
   }
 
   private async alive(host: HostEntity, agent: AgentClient, info: HostInfo): Promise<void> {
-    const { state, reason } = judge(host, info);
+    const seen = judge(host, info);
     await this.dataSource.manager.update(
       HostEntity,
       { id: host.id },
@@ -88,8 +90,8 @@ export class HostWatcher {
         })),
       },
     );
-    await this.setState(host, state, reason);
-    if (state !== 'Up') return this.endStream();
+    await this.setState(host, seen);
+    if (seen.state !== 'Up') return this.endStream();
     if (this.stream !== undefined && this.stream.address !== host.address) await this.endStream();
     this.stream ??= this.openStream(host, agent);
     if (this.clock.now().getTime() - this.reconciledAt > this.times.reconcileMs) {
@@ -139,25 +141,27 @@ export class HostWatcher {
     await stream?.done;
   }
 
-  private async setState(host: HostEntity, state: HostState, reason: string | null): Promise<void> {
-    if (host.state === state && host.stateReason === reason) return;
-    await this.recorder.recordHostState(host.id, state, reason);
+  private async setState(host: HostEntity, seen: SeenHostState): Promise<void> {
+    const { state, reason } = seen;
+    if (host.state === state && host.stateReason === reason && host.stateCode === seen.code) return;
+    await this.recorder.recordHostState(host.id, seen);
     if (host.state === state) return;
     this.logger.info('host changed its state', { hostId: host.id, host: host.name, state, reason: reason ?? '' });
   }
 }
 
 /** What a heartbeat says about a host. */
-function judge(host: HostEntity, info: HostInfo): { state: HostState; reason: string | null } {
+function judge(host: HostEntity, info: HostInfo): SeenHostState {
   if (info.protocolVersion !== PROTOCOL_VERSION) {
     return {
       state: 'Incompatible',
       reason: `its agent ${info.agentVersion} speaks protocol ${info.protocolVersion}, this manager ${PROTOCOL_VERSION}`,
+      code: null,
     };
   }
   if (info.hostId !== host.id)
-    return { state: 'Incompatible', reason: `the agent at ${host.address} says that it is host ${info.hostId}` };
+    return { state: 'Incompatible', reason: `the agent at ${host.address} says that it is host ${info.hostId}`, code: null };
   if (!info.hypervisorAvailable)
-    return { state: 'Down', reason: 'libvirtd on it does not answer; start it (systemctl start libvirtd)' };
-  return { state: 'Up', reason: null };
+    return { state: 'Down', reason: 'libvirtd on it does not answer; start it (systemctl start libvirtd)', code: null };
+  return { state: 'Up', reason: null, code: null };
 }

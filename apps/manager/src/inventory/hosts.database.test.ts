@@ -1,5 +1,6 @@
 /** Hosts under another name, and hosts whose agent is of another version: what goes on, and what is refused. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { CertificateAuthority } from '../certificates/certificate-authority.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { HostEntity } from '../persistence/entities/inventory.entities.js';
 import { VmEntity } from '../persistence/entities/vm.entities.js';
@@ -146,6 +147,55 @@ describe('a host', () => {
     await agent.stop();
     await manager.hostState(id, 'Down');
     expect(await rows().findOneByOrFail(VmEntity, { id: vm })).toMatchObject({ powerState: 'Unknown' });
+  });
+
+  describe('whose certificates are not those of this manager', () => {
+    /** As if it had joined another installation: certificates of another authority, for the same host. */
+    const becomeForeign = async (): Promise<void> => {
+      const foreign = await CertificateAuthority.open(managerFolder(cluster.folder), () => new Date());
+      const { keyPem, requestPem } = await newRequest();
+      const certificatePem = await foreign.issueForAgent(requestPem, id);
+      await agent.stop();
+      agent.become({ hostId: id, keyPem, certificatePem, caCertificatePem: foreign.certificatePem });
+      await agent.start();
+    };
+
+    it('is down for that reason, in its state and in what waits for it or is refused, until it joins again', async () => {
+      agent.scripts.push({ hold: true });
+      const running = await startBackup(manager, vm);
+      await waitFor('the agent to work', () => agent.operations.get(running.id));
+      await becomeForeign();
+      const reason = expect.stringMatching(/"kvm1".*does not trust \(\w+\).*join again with a new token/);
+      const down = await waitFor('the reason', async () => {
+        const row = await rows().findOneByOrFail(HostEntity, { id });
+        return row.stateCode === 'CERTIFICATE_REFUSED' ? row : undefined;
+      });
+      expect(down).toMatchObject({ state: 'Down', stateReason: reason });
+      await expect(startBackup(manager, vm)).rejects.toMatchObject({ code: 'CERTIFICATE_REFUSED', message: reason });
+      await waitFor('the operation to say why it waits', async () => {
+        const { waitingFor } = await manager.get(OperationsService).get(manager.admin, running.id);
+        return waitingFor?.includes('does not trust') === true ? waitingFor : undefined;
+      });
+
+      const { token } = await manager.get(JoinService).createToken(manager.admin, { zoneId: zone as never, validSeconds: 60 });
+      const { keyPem, requestPem } = await newRequest();
+      const wish = { token, name: 'kvm1', address: `127.0.0.1:${agent.port}`, certificateRequestPem: requestPem };
+      const joined = await manager.get(JoinService).join(wish);
+      await agent.stop();
+      agent.become({ ...joined, keyPem });
+      await agent.start();
+      expect(await manager.hostState(id, 'Up')).toMatchObject({ stateReason: null, stateCode: null });
+      agent.resume(running.id);
+      expect((await manager.finished(running.id)).state).toBe('Succeeded');
+    });
+
+    it('but does not answer at all: it is said to start its agent', async () => {
+      await agent.stop();
+      expect(await manager.hostState(id, 'Down')).toMatchObject({
+        stateCode: 'HOST_UNAVAILABLE',
+        stateReason: expect.stringContaining('Start its agent'),
+      });
+    });
   });
 
   describe('whose agent speaks another protocol', () => {

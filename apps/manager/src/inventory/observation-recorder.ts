@@ -5,6 +5,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, In, Not, type EntityManager, type FindOptionsWhere } from 'typeorm';
 import type { QueryDeepPartialEntity } from 'typeorm/query-builder/QueryPartialEntity.js';
+import type { ErrorCode } from '@holdfast/shared/errors/error-codes.js';
 import type { SeenDisk, SeenDomain } from '../agents/agent-types.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
 import { HostEntity, type HostState } from '../persistence/entities/inventory.entities.js';
@@ -27,6 +28,12 @@ import { StartGuards } from './start-guards.js';
 import { lockVm } from './vm-lookup.js';
 
 type WatchedHost = Pick<HostEntity, 'id' | 'zoneId'>;
+/** How a host is. `code`: what the attempt to reach it failed with. */
+export interface SeenHostState {
+  readonly state: HostState;
+  readonly reason: string | null;
+  readonly code: ErrorCode | null;
+}
 interface SeenWithPaths extends SeenDiskFacts {
   readonly disk: SeenDisk;
 }
@@ -97,10 +104,10 @@ export class ObservationRecorder {
    * How a host is from now on. Nobody knows how the VMs of one that does not answer are: that is written with it, so that none
    * is shown as running on a host that is down, whoever dies in between.
    */
-  async recordHostState(hostId: string, state: HostState, reason: string | null): Promise<void> {
+  async recordHostState(hostId: string, seen: SeenHostState): Promise<void> {
     await this.dataSource.transaction(async (manager) => {
-      if (state !== 'Up') await changeMany(manager, { hostId, powerState: Not('Gone') }, { powerState: 'Unknown' });
-      await manager.update(HostEntity, { id: hostId }, { state, stateReason: reason });
+      if (seen.state !== 'Up') await changeMany(manager, { hostId, powerState: Not('Gone') }, { powerState: 'Unknown' });
+      await manager.update(HostEntity, { id: hostId }, { state: seen.state, stateReason: seen.reason, stateCode: seen.code });
     });
   }
 

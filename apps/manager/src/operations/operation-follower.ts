@@ -12,6 +12,7 @@ import type { AgentOperation } from '../agents/agent-types.js';
 import type { AddressedCommand } from '../persistence/agent-command.js';
 import { AgentsService } from '../agents/agents.service.js';
 import { Logger } from '../events/logger.js';
+import { hostProblem } from '../inventory/host-lookup.js';
 import { StartGuards } from '../inventory/start-guards.js';
 import { lockVm } from '../inventory/vm-lookup.js';
 import { HostEntity } from '../persistence/entities/inventory.entities.js';
@@ -93,7 +94,8 @@ export class OperationFollower {
         if (isUncertain(thrown)) {
           const elsewhere = await this.leftBehind(now, host);
           if (elsewhere !== undefined) return await this.ends.lost(now, claim, handler, elsewhere);
-          await this.wait(now, claim, `the host "${host.name}": ${thrown.message}`, signals);
+          const { message } = (host.stateCode === 'CERTIFICATE_REFUSED' ? hostProblem(host) : undefined) ?? thrown;
+          await this.wait(now, claim, `the host "${host.name}": ${message}`, signals);
         } else if (now.accepted) {
           throw thrown;
         } else if (this.isOutdated(thrown, now) || (await this.isSetBack(thrown, now))) {

@@ -6,6 +6,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, In, LessThanOrEqual, type EntityManager } from 'typeorm';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import { isUncertain } from '../agents/agent-errors.js';
 import { BackupsService } from '../backups/backups.service.js';
 import { Logger } from '../events/logger.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
@@ -80,7 +81,12 @@ export class ScheduleRunner extends PeriodicService {
       });
     } catch (thrown) {
       const error = HoldfastError.from(thrown);
-      const again = retryAt({ ...row, runAt: row.nextRunAt }, error.retryable, next.nextRunAt ?? undefined, this.clock.now());
+      const again = retryAt(
+        { ...row, runAt: row.nextRunAt },
+        error.retryable || isUncertain(error),
+        next.nextRunAt ?? undefined,
+        this.clock.now(),
+      );
       const times = again === undefined ? next : { fireAt: row.fireAt, nextRunAt: again };
       await this.recordRefusal(row, { ...times, lastRunAt: now, lastError: error.toData() }, error);
     }

@@ -1,5 +1,6 @@
 /** Rows of zones, hosts and join tokens. */
 import { Column, Entity, ForeignKey, Index, PrimaryColumn, Unique } from 'typeorm';
+import type { ErrorCode } from '@holdfast/shared/errors/error-codes.js';
 import { moment, nullableMoment, nullableText, nullableUuid } from '../column-types.js';
 
 export type HostState = 'Up' | 'Down' | 'Incompatible';
@@ -34,6 +35,8 @@ export class HostEntity {
   @Column(nullableText) hostname!: string | null;
   @Column('text') state!: HostState;
   @Column(nullableText) stateReason!: string | null;
+  /** What an attempt to reach it failed with; null when it answered. */
+  @Column(nullableText) stateCode!: ErrorCode | null;
   @Column('boolean') enabled!: boolean;
   @Column(nullableText) agentVersion!: string | null;
   @Column(nullableText) libvirtVersion!: string | null;

@@ -6,6 +6,7 @@ import { VmSnapshots1763700000004 } from './0004-vm-snapshots.js';
 import { PlannedChanges1763700000007 } from './0007-planned-changes.js';
 import { HostNames1763700000008 } from './0008-host-names.js';
 import { CertificateAuthority1763700000009 } from './0009-certificate-authority.js';
+import { HostStateCodes1763700000010 } from './0010-host-state-codes.js';
 
 export const MIGRATIONS = [
   FirstTables1763700000001,
@@ -15,4 +16,5 @@ export const MIGRATIONS = [
   PlannedChanges1763700000007,
   HostNames1763700000008,
   CertificateAuthority1763700000009,
+  HostStateCodes1763700000010,
 ];
