@@ -22,6 +22,7 @@ describe('strays', () => {
   let ports: StrayPorts & { primaryPools: string[] };
   let used: Set<string>;
   let busy: Set<string>;
+  let restoring: boolean;
   const storage = { id: randomUUID(), name: 's', type: 'dir', source: '', options: '' };
   const root = (): string => storage.source;
   const folderOf = (id: string): string => join(root(), 'backups', VM, id);
@@ -43,8 +44,10 @@ describe('strays', () => {
     await storages.inspect(storage, true);
     used = new Set();
     busy = new Set();
+    restoring = false;
     const hypervisor = { pathsInUseByOthers: async () => used };
-    ports = { files, storages, images: imageTool(tools), hypervisor, busyVms: () => busy, primaryPools: [pool] };
+    const atWork = { busyVms: () => busy, makesPrimaryFiles: () => restoring };
+    ports = { files, storages, images: imageTool(tools), hypervisor, ...atWork, primaryPools: [pool] };
   });
   afterEach(() => rm(dir, { recursive: true, force: true }));
 
@@ -184,5 +187,32 @@ describe('strays', () => {
     expect(await code(one)).toBeUndefined();
     expect(await code(one)).toBeUndefined();
     expect((await readdir(join(pool, 'deep'))).sort()).toEqual(['mine.hf.qcow2', 'vol.qcow2']);
+  });
+
+  it('finds what restores and reverts left in the pools, and removes only what nothing uses or is making', async () => {
+    const pool = ports.primaryPools[0] ?? '';
+    const [restored, clone] = [join(pool, 'd/vol 1.0a1b2c3d.restored.qcow2'), join(pool, 'd/clone.qcow2')];
+    const [torn, empty] = [join(pool, 'd/vol.0a1b2c3d.restored.qcow2.partial'), join(pool, 'd/vol.0a1b2c3d.hr.qcow2.partial')];
+    const others = ['vol.restored.qcow2', 'vol.0a1b2c3d.restored.qcow2.partial.old', 'x.0a1b2c3d.qcow2.partial', 'disk.qcow2'];
+    await image(restored);
+    await image(clone, restored);
+    await writeFile(torn, 'x'.repeat(5000));
+    await writeFile(empty, '');
+    for (const name of others) await writeFile(join(pool, 'd', name), '');
+    const { layers } = await surveyPrimary(ports);
+    expect(layers.map(({ path }) => path).sort()).toEqual([restored, torn, empty].sort());
+    const code = async (path: string): Promise<string | undefined> =>
+      (await removeLayers(ports, [layers.find((layer) => layer.path === path) ?? { path, inode: 0n }]))[0]?.kept?.code;
+    restoring = true;
+    for (const { path } of layers) expect(await code(path)).toBe('VM_BUSY');
+    restoring = false;
+    expect(await code(restored)).toBe('FILE_IN_USE');
+    await rm(clone);
+    used.add(restored);
+    expect(await code(restored)).toBe('FILE_IN_USE');
+    used.clear();
+    expect(await code(join(pool, 'd/disk.qcow2'))).toBe('INVALID_INPUT');
+    for (const path of [restored, torn, empty]) expect(await code(path)).toBeUndefined();
+    expect((await readdir(join(pool, 'd'))).sort()).toEqual([...others].sort());
   });
 });

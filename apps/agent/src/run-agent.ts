@@ -124,7 +124,11 @@ export async function runAgent(configFile: string): Promise<RunningAgent> {
     hypervisor,
     storages,
     survey: { files, images, storages, primaryPools: config.primaryPools },
-    strays: { files, images, storages, hypervisor, busyVms: () => new Set(runner.list(true).map((view) => view.vmUuid)) },
+    strays: {
+      ...{ files, images, storages, hypervisor },
+      busyVms: () => new Set(runner.list(true).map((view) => view.vmUuid)),
+      makesPrimaryFiles: () => runner.list(true).some(({ kind }) => kind === 'RestoreBackup' || kind === 'RevertVmSnapshot'),
+    },
     guard,
     hostInfo,
     domainWatch: { hints, pollMs: config.domainPollMs, clock, log },

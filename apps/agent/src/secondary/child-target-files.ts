@@ -39,9 +39,10 @@ export class ChildTargetFiles implements TargetFiles {
     throw new HoldfastError('TOOL_FAILED', `The directory ${path} cannot be read.`, { tool: 'find', path });
   }
 
-  async tree(path: string, options: { named?: string; signal?: AbortSignal } = {}): Promise<TreeEntry[] | undefined> {
+  async tree(path: string, options: { named?: readonly string[]; signal?: AbortSignal } = {}): Promise<TreeEntry[] | undefined> {
     await this.check(path);
-    const named = options.named === undefined ? [] : ['-name', options.named];
+    const globs = (options.named ?? []).flatMap((glob) => ['-o', '-name', glob]).slice(1);
+    const named = globs.length === 0 ? [] : ['(', ...globs, ')'];
     const args = ['-H', path, '-mindepth', '1', ...named, '-printf', RECORD];
     const result = await this.run('find', args, { deadlineMs: FLUSH_MS, ...(options.signal && { signal: options.signal }) });
     if (result.exitCode !== 0) {

@@ -29,10 +29,10 @@ export interface TargetFiles {
   /** Names in a directory, sorted; undefined when it does not exist. */
   list(path: string): Promise<string[] | undefined>;
   /**
-   * Everything below a directory, sorted by path; undefined when it does not exist. `named`: only what a glob of `find -name`
-   * fits. One call, however deep: as long as a slow storage needs.
+   * Everything below a directory, sorted by path; undefined when it does not exist. `named`: only what one of these globs
+   * of `find -name` fits. One call, however deep: as long as a slow storage needs.
    */
-  tree(path: string, options?: { named?: string; signal?: AbortSignal }): Promise<TreeEntry[] | undefined>;
+  tree(path: string, options?: { named?: readonly string[]; signal?: AbortSignal }): Promise<TreeEntry[] | undefined>;
   /** Small text files only (≤ 1 MiB). Undefined when it does not exist. */
   readText(path: string): Promise<string | undefined>;
   /** Creates or replaces; content and file are fsynced before it returns. Not atomic: write to a .partial name and rename. */

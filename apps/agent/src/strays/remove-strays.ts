@@ -7,7 +7,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
-import { hasLayerName } from '@holdfast/shared/chain/layer-names.js';
+import { primaryFileKind } from '@holdfast/shared/chain/layer-names.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { manifestSchema, type Manifest } from '@holdfast/shared/manifest/manifest.js';
 import { MANIFEST_FILE, manifestFiles, vmFolder } from '@holdfast/shared/manifest/paths.js';
@@ -25,7 +25,7 @@ export interface StrayPath {
   readonly deletedBackup: boolean;
 }
 
-/** A layer on primary, as it was surveyed. */
+/** A file on primary, as it was surveyed. */
 export interface StrayLayer {
   readonly path: string;
   readonly inode: bigint;
@@ -45,6 +45,8 @@ export interface StrayPorts {
   readonly hypervisor: Pick<Hypervisor, 'pathsInUseByOthers'>;
   /** VMs with unfinished operations on this host, asked right before each removal. */
   readonly busyVms: () => ReadonlySet<string>;
+  /** True while an unfinished operation on this host makes files on primary that no VM uses yet: a restore, a revert. */
+  readonly makesPrimaryFiles: () => boolean;
 }
 
 const IN_BACKUPS = /^backups\/([0-9a-f-]{36})\/([0-9a-f-]{36})(?:\/([^/\0\n]+))?$/;
@@ -68,7 +70,7 @@ export async function removeFromStorage(
   }
 }
 
-/** Removes layers on primary that no VM of this host and no other image in their folder needs. */
+/** Removes files of ours on primary that no operation, no VM of this host and no other image in their folder needs. */
 export async function removeLayers(ports: StrayPorts, layers: readonly StrayLayer[]): Promise<RemovedStray[]> {
   const removed: RemovedStray[] = [];
   for (const layer of layers) removed.push(await judged(layer.path, () => removeLayer(ports, layer)));
@@ -168,7 +170,13 @@ async function removeFile(ports: StrayPorts, path: string): Promise<bigint> {
 }
 
 async function removeLayer(ports: StrayPorts, { path, inode }: StrayLayer): Promise<bigint> {
-  if (!hasLayerName(path)) throw new HoldfastError('INVALID_INPUT', `${path} has no name of a layer of Holdfast.`, { path });
+  const kind = primaryFileKind(path);
+  if (kind === undefined)
+    throw new HoldfastError('INVALID_INPUT', `${path} has no name that Holdfast gives to a file on primary storage.`, { path });
+  if (kind !== 'layer' && ports.makesPrimaryFiles())
+    throw new HoldfastError('VM_BUSY', `A restore or revert is working on this host; ${path} stays until it has ended.`, {
+      path,
+    });
   const facts = await ports.files.stat(path);
   if (facts === undefined) return 0n;
   if (facts.inode !== inode) {

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { hasLayerName } from '@holdfast/shared/chain/layer-names.js';
+import { PRIMARY_FILE_GLOBS, primaryFileKind } from '@holdfast/shared/chain/layer-names.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { BACKUPS_FOLDER, DOMAIN_XML_FILE, MANIFEST_FILE } from '@holdfast/shared/manifest/paths.js';
 import { readDomain } from '../hypervisor/domain-facts.js';
@@ -25,7 +25,7 @@ export interface SurveyedEntry extends TreeEntry {
   readonly problem?: string;
 }
 
-/** A file in a primary pool under a name that Holdfast gives to layers; the path is absolute. */
+/** A file in a primary pool under a name that Holdfast gives to layers, restored volumes and what it is writing; the path is absolute. */
 export type SurveyedLayer = Pick<TreeEntry, 'path' | 'inode' | 'sizeBytes' | 'allocatedBytes'>;
 
 export interface SurveyPorts {
@@ -71,15 +71,15 @@ export async function* surveyStorage(
   }
 }
 
-/** Every layer of ours by name, and the pools that did not answer. */
+/** Every file of ours by name, and the pools that did not answer. */
 export async function surveyPrimary(ports: SurveyPorts): Promise<{ layers: SurveyedLayer[]; silentPools: string[] }> {
   const layers = new Map<string, SurveyedLayer>();
   const silentPools: string[] = [];
   for (const pool of ports.primaryPools) {
     try {
-      for (const entry of (await ports.files.tree(pool, { named: '*.h[fsr].qcow2' })) ?? []) {
+      for (const entry of (await ports.files.tree(pool, { named: PRIMARY_FILE_GLOBS })) ?? []) {
         const path = join(pool, entry.path);
-        if (entry.kind === 'file' && hasLayerName(path)) layers.set(path, { ...entry, path });
+        if (entry.kind === 'file' && primaryFileKind(path) !== undefined) layers.set(path, { ...entry, path });
       }
     } catch {
       silentPools.push(pool);

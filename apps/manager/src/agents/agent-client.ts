@@ -28,6 +28,7 @@ import type {
   SurveyPrimaryResponse,
   SurveyStorageResponse,
 } from '@holdfast/shared/wire/generated/holdfast/agent/v1/survey.js';
+import { OperationKind } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import { fromServiceError, type CalledHost } from './agent-errors.js';
 import type {
   AgentOperation,
@@ -38,6 +39,7 @@ import type {
   StorageFacts,
   SurveyedEntry,
   SurveyedLayer,
+  UnfinishedWork,
   VmElsewhere,
 } from './agent-types.js';
 import type { AddressedCommand, StorageAccess } from '../persistence/agent-command.js';
@@ -145,12 +147,16 @@ export class AgentClient {
     );
   }
 
-  /** VMs with an unfinished operation on this host, whoever started it. */
-  async busyVmIds(): Promise<string[]> {
+  /** The unfinished operations on this host, whoever started them. */
+  async unfinished(): Promise<UnfinishedWork[]> {
     const { operations } = await this.unary((done: Done<ListOperationsResponse>) =>
       this.client.listOperations({ unfinishedOnly: true }, new Metadata(), within(SHORT_MS), done),
     );
-    return operations.map(({ vmUuid }) => vmUuid.toLowerCase());
+    return operations.map(({ vmUuid, kind }) => ({
+      vmId: vmUuid.toLowerCase(),
+      makesPrimaryFiles:
+        kind === OperationKind.OPERATION_KIND_RESTORE_BACKUP || kind === OperationKind.OPERATION_KIND_REVERT_VM_SNAPSHOT,
+    }));
   }
 
   /** Hands over an operation. The same command again is harmless: it answers with the operation as it is now. */

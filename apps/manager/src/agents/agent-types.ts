@@ -228,6 +228,13 @@ export interface CompactedChain {
   readonly freedBytes: bigint;
 }
 
+/** An unfinished operation of a host, known to this database or not. */
+export interface UnfinishedWork {
+  readonly vmId: string;
+  /** It makes files on primary storage that no VM uses yet: a restore, a revert. */
+  readonly makesPrimaryFiles: boolean;
+}
+
 /** An operation as the agent that runs it says it is. */
 export interface AgentOperation {
   readonly id: string;

@@ -40,6 +40,7 @@ export const storageFindingKindSchema = z.enum([
   'StrayFile',
   'DeletedBackup',
   'OrphanLayer',
+  'OrphanVolume',
   'ForeignEntry',
   'UnknownBackup',
   'RecordDiffers',

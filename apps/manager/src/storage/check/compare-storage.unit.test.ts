@@ -217,6 +217,7 @@ describe('comparePrimary', () => {
       ]),
       recorded: new Set(['/p/recorded', '/p/both']),
       lastSeen: new Set(['/p/seen', '/p/used']),
+      beingMade: false,
     });
     expect(brief(found)).toEqual(['OrphanLayer /p/orphan', 'UntrackedLayer /p/used']);
     expect(found.map(isRemovable)).toEqual([true, false]);
@@ -225,7 +226,27 @@ describe('comparePrimary', () => {
 
   it('names a file of a shared pool once, and files of the same name on two hosts twice', () => {
     const hosts = [host('h1', layer('/p/a'), layer('/p/b', 1n)), host('h2', layer('/p/a'), layer('/p/b', 2n))];
-    const found = comparePrimary({ hosts, inChains: new Map(), recorded: new Set(), lastSeen: new Set() });
+    const found = comparePrimary({ hosts, inChains: new Map(), recorded: new Set(), lastSeen: new Set(), beingMade: false });
     expect(found.map(({ path, hostId }) => `${path} ${hostId}`)).toEqual(['/p/a h1', '/p/b h1', '/p/b h2']);
+  });
+
+  it('names what restores and reverts left, and nothing that a VM, a record or an operation has', () => {
+    const restored = (name: string): string => `/p/${name}.0a1b2c3d.restored.qcow2`;
+    const paths = ['left', 'disk', 'defined', 'superseded', 'undefined', 'making'].map(restored);
+    const partials = [`${restored('torn')}.partial`, `${restored('making')}.partial`, '/p/torn.0a1b2c3d.hr.qcow2.partial'];
+    const input = {
+      hosts: [host('h1', ...[...paths, ...partials].map((path) => layer(path)))],
+      inChains: new Map([[restored('defined'), 'vm']]),
+      recorded: new Set(['disk', 'superseded', 'making'].map(restored)),
+      lastSeen: new Set([restored('undefined')]),
+    };
+    const found = comparePrimary({ ...input, beingMade: false });
+    expect(brief(found)).toEqual([
+      `OrphanVolume ${restored('left')}`,
+      'PartialFile /p/torn.0a1b2c3d.hr.qcow2.partial',
+      `PartialFile ${restored('torn')}.partial`,
+    ]);
+    expect(found.map(isRemovable)).toEqual([true, true, true]);
+    expect(comparePrimary({ ...input, beingMade: true })).toEqual([]);
   });
 });

@@ -24,6 +24,7 @@ const REMOVABLE: ReadonlySet<StorageFindingKind> = new Set([
   'StrayFile',
   'DeletedBackup',
   'OrphanLayer',
+  'OrphanVolume',
 ]);
 
 export function isRemovable({ kind }: Pick<Finding, 'kind'>): boolean {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Backup } from '@holdfast/shared/api/backups.js';
 import type { StorageCheck } from '@holdfast/shared/api/storage.js';
+import { Operation, OperationKind } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
 import type { Caller } from '../../access/caller.js';
 import { BackupsService } from '../../backups/backups.service.js';
 import { DeletionsService } from '../../deletions/deletions.service.js';
@@ -180,6 +181,27 @@ describe('the check of a storage', () => {
       expect((await check()).findings.filter(({ hostId }) => hostId !== undefined)).toEqual([]);
     },
   );
+
+  it('finds what a restore left on primary, but not while a host restores or reverts, whoever asked for that', async () => {
+    const left = '/pool/root.0a1b2c3d.restored.qcow2';
+    agent.layers.push(...[left, `${left}.partial`].map((path) => ({ path, inode: 7n, sizeBytes: 10n, allocatedBytes: 4096n })));
+    const operation = { vmUuid: randomUUID(), finishedAtUnixMs: 0n, kind: OperationKind.OPERATION_KIND_RESTORE_BACKUP };
+    const unknown = { operation: Operation.fromPartial(operation) };
+    agent.operations.set('unknown', unknown as never);
+    expect(await check()).toMatchObject({
+      findings: [],
+      notChecked: [expect.stringMatching(/restore or revert is at work/), expect.stringContaining(operation.vmUuid)],
+    });
+    agent.operations.delete('unknown');
+    const found = (await check()).findings;
+    expect(found.map(({ kind, path }) => `${kind} ${path}`)).toEqual([`OrphanVolume ${left}`, `PartialFile ${left}.partial`]);
+    await clean(...found.map(({ id }) => id));
+    expect(agent.removals[0]?.layers.map(({ path, inode }) => [path, inode])).toEqual([
+      [left, 7n],
+      [`${left}.partial`, 7n],
+    ]);
+    expect(agent.removals[0]?.paths).toEqual([]);
+  });
 
   it('checks with the hosts that answer, and removes nothing while one does not', async () => {
     agent.entries.push(storedEntry(`backups/${vm}/${randomUUID()}`, { directory: true }));

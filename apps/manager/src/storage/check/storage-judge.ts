@@ -65,7 +65,7 @@ export class StorageJudge {
         new HoldfastError('HOST_UNAVAILABLE', 'The zone has no host that could look at the storage. Let one join.', { storageId })
       );
     }
-    const busyBefore = await Promise.all(hosts.map(({ agent }) => agent.busyVmIds()));
+    const workBefore = await Promise.all(hosts.map(({ agent }) => agent.unfinished()));
     const entries = await first.agent.surveyStorage(storageAccess(storage));
     const primary = await Promise.all(
       hosts.map(async ({ row, agent }) => ({ id: row.id, name: row.name, ...(await agent.surveyPrimary()) })),
@@ -75,18 +75,23 @@ export class StorageJudge {
       for (const { name, disks } of domains)
         for (const { layers } of disks) for (const { path } of layers) inChains.set(path, name);
     }
-    const busyAfter = await Promise.all(hosts.map(({ agent }) => agent.busyVmIds()));
-    const busyVmIds = new Set([...busyBefore.flat(), ...busyAfter.flat(), ...(await this.vmsWorkedOnSince(begun))]);
+    const workAfter = await Promise.all(hosts.map(({ agent }) => agent.unfinished()));
+    const work = [...workBefore.flat(), ...workAfter.flat()];
+    const beingMade = work.some(({ makesPrimaryFiles }) => makesPrimaryFiles);
+    const busyVmIds = new Set([...work.map(({ vmId }) => vmId), ...(await this.vmsWorkedOnSince(begun))]);
     const backups = await manager.findBy(BackupEntity, { storageId });
     return {
       ...{ begun, storage, hosts, silent, entries, backups, busyVmIds },
       findings: [
         ...compareStorage({ storageId, entries, backups, busyVmIds }),
-        ...comparePrimary({ hosts: primary, inChains, ...(await this.knownPaths()) }),
+        ...comparePrimary({ hosts: primary, inChains, beingMade, ...(await this.knownPaths()) }),
       ],
       notChecked: [
         ...silent.map((error) => `Layers on a host that cannot be asked: ${error.message}`),
         ...primary.flatMap(({ name, silentPools }) => silentPools.map((pool) => `Pool ${pool} of ${name} does not answer.`)),
+        ...(beingMade
+          ? ['Restored and partial files on primary storage: a restore or revert is at work. Check again later.']
+          : []),
         ...[...busyVmIds].map((vmId) => `Backups of VM ${vmId}: an operation is, or just was, working on it. Check again later.`),
       ],
     };

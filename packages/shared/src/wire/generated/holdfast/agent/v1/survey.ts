@@ -54,7 +54,7 @@ export interface SurveyPrimaryRequest {
 }
 
 export interface SurveyPrimaryResponse {
-  /** Files in the primary pools under a name that Holdfast gives to layers. */
+  /** Files in the primary pools under a name that Holdfast gives to layers, restored volumes and what it is writing. */
   layers: SurveyedLayer[];
   /** Pools that do not answer now. */
   silentPools: string[];
