@@ -63,7 +63,10 @@ export const movedVmRows = rowGroup<MovedStage>({
         assert.deepEqual(Object.fromEntries(deltas), { vda: 1, vdb: 0 });
         const left = await leftBehind(scenario);
         assert.deepEqual(left, [oldDelta], 'its old delta is listed as left behind');
-        const release = await stack.api.delete<Operation>(`/vms/${scenario.vm.uuid}/superseded-files`);
+        const files = `/vms/${scenario.vm.uuid}/superseded-files`;
+        await assert.rejects(stack.api.delete(files), /only by name/);
+        const [file] = (await stack.api.get<{ items: SupersededFile[] }>(files)).items;
+        const release = await stack.api.delete<Operation>(`${files}/${file?.id ?? ''}`);
         await waitForSuccess(stack.api, release.id);
         assert.deepEqual(await leftBehind(scenario), []);
       },

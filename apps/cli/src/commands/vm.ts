@@ -135,7 +135,7 @@ export function addVmCommands({ program, run }: Shell): void {
     );
 
   vm.command('superseded <vm>')
-    .description('List the files that restores left behind')
+    .description('List the files that restores and volumes that moved left behind')
     .action(
       run(async ({ api, print }, [nameOrId = '']) => {
         const { items } = await api.get<{ items: SupersededFile[] }>(
@@ -143,8 +143,12 @@ export function addVmCommands({ program, run }: Shell): void {
         );
         print(items, () =>
           table(
-            ['PATH', 'SINCE', 'HOST', 'ID'],
-            items.map((one) => [one.path, time(one.supersededAt), one.hostId, one.id]),
+            ['PATH', 'SINCE', 'HOST', 'RELEASED', 'ID'],
+            items.map((one) => [
+              ...[one.path, time(one.supersededAt), one.hostId],
+              one.byNameOnly ? 'by its id alone' : 'with --all, too',
+              one.id,
+            ]),
             'No superseded files.',
           ),
         );
@@ -153,9 +157,9 @@ export function addVmCommands({ program, run }: Shell): void {
 
   vm.command('release <vm> [file-id]')
     .description(
-      'Delete files that restores left behind, after proving that nothing uses them: one, or with --all every one on a host',
+      'Delete left-behind files, after proving that nothing uses them: one, or with --all every one on a host that a restore left',
     )
-    .option('--all', 'all of one host')
+    .option('--all', 'all of one host, but not the former layers of volumes whose disk is another file now')
     .option('--wait', 'until it is done')
     .addHelpText('after', examples('holdfast vm superseded web-1', 'holdfast vm release web-1 --all --wait'))
     .action(

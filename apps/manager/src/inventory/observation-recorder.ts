@@ -5,10 +5,12 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, In, Not, type EntityManager, type FindOptionsWhere } from 'typeorm';
 import type { QueryDeepPartialEntity } from 'typeorm/query-builder/QueryPartialEntity.js';
+import { primaryFileKind } from '@holdfast/shared/chain/layer-names.js';
 import type { ErrorCode } from '@holdfast/shared/errors/error-codes.js';
 import type { SeenDisk, SeenDomain } from '../agents/agent-types.js';
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
 import { HostEntity, type HostState } from '../persistence/entities/inventory.entities.js';
+import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmSnapshotVolumeEntity, VolumeOverlayEntity } from '../persistence/entities/vm-snapshot.entities.js';
 import {
   SupersededFileEntity,
@@ -187,7 +189,7 @@ export class ObservationRecorder {
             layers: storedLayers(disk),
             ...ownFiles(disk),
           } as object);
-          await this.leaveLayers(manager, vm, volumeId, disk);
+          await this.leaveLayers(manager, vm, volumes.find(({ id }) => id === volumeId)?.layers ?? [], volumeId, disk);
           break;
       }
     }
@@ -200,14 +202,30 @@ export class ObservationRecorder {
 
   /**
    * The volume has files of its own elsewhere now; its former layers stay where they were, listed, so that their owner can
-   * release them. While a snapshot holds any of them, none is offered for release, and none is judged.
+   * release them. Nobody knows how that came: the volume may have been moved, or the VM was undefined and another one defined
+   * with its UUID, and then the newest of them holds what the old one wrote last. So each goes only when it is named. While a
+   * snapshot holds any of them, none is offered for release, and none is judged.
    */
-  private async leaveLayers(manager: EntityManager, vm: VmEntity, volumeId: string, disk: SeenDisk): Promise<void> {
+  private async leaveLayers(
+    manager: EntityManager,
+    vm: VmEntity,
+    former: readonly StoredLayer[],
+    volumeId: string,
+    disk: SeenDisk,
+  ): Promise<void> {
     const deltas = await manager.findBy(VolumeDeltaEntity, { volumeId });
     if ((await readPins(manager, vm.id)).has(volumeId)) return untrackDeltas(manager, deltas, false);
     const overlays = await manager.findBy(VolumeOverlayEntity, { volumeId });
     const backups = await manager.findBy(BackupEntity, { id: In(deltas.map((delta) => delta.backupId)) });
+    const restores = await manager.findBy(OperationEntity, { vmId: vm.id, kind: 'RestoreBackup' });
     const left = [
+      // A disk that a restore made is in no other record; unlisted it would look like one that nobody needs.
+      ...former
+        .filter(({ path }) => primaryFileKind(path) === 'restored')
+        .map(({ path }) => ({
+          path,
+          operationId: restores.find(({ id }) => path.includes(`.${id.slice(0, 8)}.`))?.id ?? volumeId,
+        })),
       ...overlays.map(({ id, path, operationId }) => ({ path, operationId: operationId ?? id })),
       ...deltas.map(({ path, backupId }) => ({
         path,
@@ -218,7 +236,10 @@ export class ObservationRecorder {
     if (hostId !== null && left.length > 0) {
       await manager.insert(
         SupersededFileEntity,
-        left.map((file) => ({ ...file, id: this.clock.newId(), vmId: vm.id, volumeId, hostId, supersededAt: this.clock.now() })),
+        left.map((file) => ({
+          ...{ ...file, id: this.clock.newId(), vmId: vm.id, volumeId, hostId },
+          ...{ byNameOnly: true, supersededAt: this.clock.now() },
+        })),
       );
     }
     await manager.delete(VolumeDeltaEntity, { volumeId });

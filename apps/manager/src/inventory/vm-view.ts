@@ -54,6 +54,7 @@ export function supersededFileView(row: SupersededFileEntity): SupersededFile {
     hostId: row.hostId as HostId,
     path: row.path,
     operationId: row.operationId,
+    byNameOnly: row.byNameOnly,
     supersededAt: row.supersededAt.toISOString(),
   };
 }

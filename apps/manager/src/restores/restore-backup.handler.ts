@@ -157,6 +157,7 @@ export class RestoreBackupHandler implements OperationHandler {
             hostId: vm.hostId ?? operation.hostId ?? '',
             path,
             operationId: operation.id,
+            byNameOnly: false,
             supersededAt: now,
           })),
         );

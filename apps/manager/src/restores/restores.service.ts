@@ -69,7 +69,7 @@ export class RestoresService {
     return operationView(row);
   }
 
-  /** The files that restores of this VM left behind and that are not released yet. */
+  /** The files that restores of this VM and volumes that are elsewhere now left behind, and that are not released yet. */
   async supersededFiles(caller: Caller, vmId: string): Promise<SupersededFile[]> {
     await requireVm(this.dataSource.manager, caller, vmId);
     const rows = await this.dataSource.manager.find(SupersededFileEntity, {
@@ -79,7 +79,10 @@ export class RestoresService {
     return rows.map(supersededFileView);
   }
 
-  /** Deletes files that a restore left behind; without `ids`: all of the VM that are on one host. The agent proves first that nothing uses them. */
+  /**
+   * Deletes left-behind files; without `ids`: all that restores of the VM left on one host, and none of those that go only by
+   * name. The agent proves first that nothing uses them.
+   */
   async releaseSupersededFiles(caller: Caller, vmId: string, ids?: readonly string[]): Promise<Operation> {
     await requireVm(this.dataSource.manager, caller, vmId);
     const row = await this.dataSource.transaction(async (manager) => {
@@ -95,10 +98,14 @@ export class RestoresService {
           vmId,
           fileId: unknown,
         });
-      const first = free.find((file) => ids === undefined || ids.includes(file.id));
-      if (first === undefined)
-        throw new HoldfastError('NOT_FOUND', `The VM "${vm.name}" has no left-behind files to release.`, { vmId });
-      const chosen = free.filter((file) => (ids === undefined || ids.includes(file.id)) && file.hostId === first.hostId);
+      const wanted = free.filter((file) => (ids === undefined ? !file.byNameOnly : ids.includes(file.id)));
+      const [first] = wanted;
+      if (first === undefined) {
+        const named =
+          free.length === 0 ? '' : ' Former layers of volumes that are elsewhere now are released only by name, each.';
+        throw new HoldfastError('NOT_FOUND', `The VM "${vm.name}" has no left-behind files to release.${named}`, { vmId });
+      }
+      const chosen = wanted.filter((file) => file.hostId === first.hostId);
       if (ids !== undefined && chosen.length < ids.length)
         throw new HoldfastError('INVALID_INPUT', 'These files are on different hosts. Release those of one host at a time.', {
           vmId,

@@ -126,7 +126,7 @@ export const volumeSchema = z.object({
 });
 export type Volume = z.infer<typeof volumeSchema>;
 
-/** Files that a restore left behind, until released. */
+/** Files that a restore, or a volume that is elsewhere now, left behind, until released. */
 export const supersededFileSchema = z.object({
   id: z.uuid(),
   vmId: vmIdSchema,
@@ -134,6 +134,9 @@ export const supersededFileSchema = z.object({
   hostId: hostIdSchema,
   path: z.string(),
   operationId: z.uuid(),
+  byNameOnly: z
+    .boolean()
+    .describe('The former layer of a volume whose disk is another file now: released only when it is named, never with all'),
   supersededAt: timeSchema,
 });
 export type SupersededFile = z.infer<typeof supersededFileSchema>;

@@ -139,6 +139,8 @@ export class SupersededFileEntity {
   @Column('text') path!: string;
   /** The restore that left it behind, or the backup that made a delta that its volume has moved away from. */
   @Column('uuid') operationId!: string;
+  /** It may hold what was written last to a disk that is the VM's no more: it goes only when it is named. */
+  @Column('boolean') byNameOnly!: boolean;
   /** The operation that is to delete it now. */
   @Column(nullableUuid) releaseOperationId!: string | null;
   @Column(moment) supersededAt!: Date;

@@ -7,6 +7,7 @@ import { PlannedChanges1763700000007 } from './0007-planned-changes.js';
 import { HostNames1763700000008 } from './0008-host-names.js';
 import { CertificateAuthority1763700000009 } from './0009-certificate-authority.js';
 import { HostStateCodes1763700000010 } from './0010-host-state-codes.js';
+import { ReleasedByName1763700000011 } from './0011-released-by-name.js';
 
 export const MIGRATIONS = [
   FirstTables1763700000001,
@@ -17,4 +18,5 @@ export const MIGRATIONS = [
   HostNames1763700000008,
   CertificateAuthority1763700000009,
   HostStateCodes1763700000010,
+  ReleasedByName1763700000011,
 ];

@@ -116,7 +116,7 @@ export class VmsController {
 
   @Get(':id/superseded-files')
   @RequiresPermission('vm.read')
-  @Answers(200, 'List the files that restores left behind', itemsSchema(supersededFileSchema))
+  @Answers(200, 'List the files that restores and volumes that moved left behind', itemsSchema(supersededFileSchema))
   async supersededFiles(
     @CurrentCaller() caller: Caller,
     @Param('id', { schema: vmIdSchema }) id: string,
@@ -133,7 +133,7 @@ export class VmsController {
 
   @Delete(':id/superseded-files/:fileId')
   @RequiresPermission('vm.release-files')
-  @AnswersOperation('Delete one file that a restore left behind, after proving that nothing uses it')
+  @AnswersOperation('Delete one left-behind file, after proving that nothing uses it')
   releaseSupersededFile(
     @CurrentCaller() caller: Caller,
     @Param('id', { schema: vmIdSchema }) id: string,

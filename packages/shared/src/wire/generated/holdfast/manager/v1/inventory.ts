@@ -314,7 +314,11 @@ export interface SupersededFile {
   hostId: string;
   path: string;
   operationId: string;
-  supersededAt?: Date | undefined;
+  supersededAt?:
+    | Date
+    | undefined;
+  /** The former layer of a volume whose disk is another file now: released only when it is named, never with all. */
+  byNameOnly: boolean;
 }
 
 function createBaseZone(): Zone {
@@ -1514,7 +1518,16 @@ export const Volume: MessageFns<Volume> = {
 };
 
 function createBaseSupersededFile(): SupersededFile {
-  return { id: "", vmId: "", volumeId: "", hostId: "", path: "", operationId: "", supersededAt: undefined };
+  return {
+    id: "",
+    vmId: "",
+    volumeId: "",
+    hostId: "",
+    path: "",
+    operationId: "",
+    supersededAt: undefined,
+    byNameOnly: false,
+  };
 }
 
 export const SupersededFile: MessageFns<SupersededFile> = {
@@ -1539,6 +1552,9 @@ export const SupersededFile: MessageFns<SupersededFile> = {
     }
     if (message.supersededAt !== undefined) {
       Timestamp.encode(toTimestamp(message.supersededAt), writer.uint32(58).fork()).join();
+    }
+    if (message.byNameOnly !== false) {
+      writer.uint32(64).bool(message.byNameOnly);
     }
     return writer;
   },
@@ -1612,6 +1628,14 @@ export const SupersededFile: MessageFns<SupersededFile> = {
             message.supersededAt = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.byNameOnly = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1653,6 +1677,11 @@ export const SupersededFile: MessageFns<SupersededFile> = {
         : isSet(object.superseded_at)
         ? fromJsonTimestamp(object.superseded_at)
         : undefined,
+      byNameOnly: isSet(object.byNameOnly)
+        ? globalThis.Boolean(object.byNameOnly)
+        : isSet(object.by_name_only)
+        ? globalThis.Boolean(object.by_name_only)
+        : false,
     };
   },
 
@@ -1679,6 +1708,9 @@ export const SupersededFile: MessageFns<SupersededFile> = {
     if (message.supersededAt !== undefined) {
       obj.supersededAt = message.supersededAt.toISOString();
     }
+    if (message.byNameOnly !== false) {
+      obj.byNameOnly = message.byNameOnly;
+    }
     return obj;
   },
 
@@ -1694,6 +1726,7 @@ export const SupersededFile: MessageFns<SupersededFile> = {
     message.path = object.path ?? "";
     message.operationId = object.operationId ?? "";
     message.supersededAt = object.supersededAt ?? undefined;
+    message.byNameOnly = object.byNameOnly ?? false;
     return message;
   },
 };

@@ -211,7 +211,7 @@ export interface ListSupersededFilesResponse {
 
 export interface ReleaseSupersededFilesRequest {
   vmId: string;
-  /** Empty: all of one host. */
+  /** Empty: all of one host, but those that are released only by name. */
   fileIds: string[];
 }
 
