@@ -122,6 +122,10 @@ export class CommandRig {
         `${kind} ${view.state} ${view.vmOutcome}: ${text(view.error)} ${text(view.warnings)}\n${lines.slice(-30).join('\n')}`,
       );
     }
+    return this.resultOf<Result>(view);
+  }
+
+  resultOf<Result>(view: OperationView): Result {
     return bigintJson<Result>().decode(view.result ?? null);
   }
 
