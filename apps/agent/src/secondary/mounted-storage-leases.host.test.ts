@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-import { mkdir, mkdtemp, open, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../clock/clock.js';
@@ -14,6 +14,7 @@ import type { StorageSpec } from './storage-spec.js';
 
 const CALL = { deadlineMs: 60_000 };
 const ID = '00000000-0000-4000-8000-00000000aaaa';
+const OTHER_ID = '00000000-0000-4000-8000-00000000bbbb';
 const tools = new ExecaToolRunner(silentLog);
 
 describe('MountedStorageLeases on an ext4 image', () => {
@@ -144,6 +145,28 @@ describe('MountedStorageLeases on an ext4 image', () => {
       await tools.run('dd', ['if=/dev/zero', `of=${root}/fill-${size}`, `bs=${size}`, 'status=none'], CALL);
     await expect(leases.acquire(storage, 'op-2', 'write')).rejects.toMatchObject({ code: 'STORAGE_FULL' });
     await leases.release(ID, 'op');
+  });
+
+  it('takes a source and options of any characters as they are, and lets no shell see them', async () => {
+    const name = `a b'c"d $(touch ran) ;\t\\ü,x`;
+    const image = join(base, name);
+    await rename(storage.source, image);
+    const leases = await life();
+    const odd = { ...storage, source: image };
+    await leases.inspect(odd, true);
+    expect((await leases.acquire(odd, 'op', 'write')).root).toBe(mountPoint);
+    await leases.release(ID, 'op');
+    await until(async () => !(await mounted()));
+    const options = `loop,x=$(touch ${join(base, 'ran')});touch ${join(base, 'ran')}`;
+    await expect(leases.acquire({ ...odd, options }, 'op', 'read')).rejects.toMatchObject({ code: 'STORAGE_MISSING' });
+    expect((await readdir(base)).sort()).toEqual([name, 'mnt', 'state'].sort());
+
+    const dir = { ...storage, type: 'dir', source: join(base, 'd', name), options: '' };
+    await mkdir(dir.source, { recursive: true });
+    await leases.inspect({ ...dir, id: OTHER_ID }, true);
+    expect(await leases.acquire({ ...dir, id: OTHER_ID }, 'op', 'write')).toEqual({ root: dir.source });
+    expect(await readdir(dir.source)).toEqual(['backups', 'holdfast.json']);
+    await leases.release(OTHER_ID, 'op');
   });
 
   it('uses a directory without mounting it', async () => {

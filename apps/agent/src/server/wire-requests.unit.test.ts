@@ -89,6 +89,8 @@ describe('requests from the wire', () => {
     });
     expect(operationId(A.toUpperCase())).toBe(A);
     expect(storageSpec(storage)).toEqual(storage);
+    const odd = { ...storage, source: `//h/a b'"$(x);|&\\ü`, options: `user=a b,password='"$x` };
+    expect(storageSpec(odd)).toEqual(odd);
   });
 
   it.each([
@@ -109,6 +111,10 @@ describe('requests from the wire', () => {
     ['coroutines', { coroutines: 99 }],
     ['storage.type', { storage: { ...storage, type: '--bind' } }],
     ['storage.source', { storage: { ...storage, type: 'dir' } }],
+    ['storage.source', { storage: { ...storage, source: 'server:/a\nb' } }],
+    ['storage.source', { storage: { ...storage, source: 'server:/a\0b' } }],
+    ['storage.options', { storage: { ...storage, options: 'ro\nrw' } }],
+    ['storage.options', { storage: { ...storage, options: 'ro\0' } }],
   ])('are refused with the name of the field: %s', (field, wrong) => {
     expect(() => takeBackupRequest({ ...request, ...wrong } as TakeBackupRequest)).toThrow(
       expect.objectContaining({ code: 'INVALID_INPUT', fields: { field } }),

@@ -258,12 +258,20 @@ describe('the inventory', () => {
       zoneId: zone as never,
       name: HOSTILE,
       type: 'cifs' as const,
-      source: '//h/share',
-      options: 'user=u,password=s3cret,secret=x',
+      source: `//h/share ${HOSTILE}`,
+      options: `user=${HOSTILE},password=s3cret,secret=x`,
       adopt: false,
     };
+    const asked: unknown[] = [];
+    const { storage: answer } = agent;
+    agent.storage = (request) => {
+      asked.push(request.storage);
+      return answer(request);
+    };
     const created = await storages.create(manager.admin, wish);
-    expect(created).toMatchObject({ name: HOSTILE, options: 'user=u,password=***,secret=***', totalBytes: '1000000000000' });
+    expect(created).toMatchObject({ name: HOSTILE, source: wish.source, totalBytes: '1000000000000' });
+    expect(created.options).toBe(`user=${HOSTILE},password=***,secret=***`);
+    expect(asked).toMatchObject([{ source: wish.source, options: wish.options }]);
     await expect(storages.create(manager.admin, wish)).rejects.toMatchObject({ code: 'NAME_TAKEN', fields: { name: HOSTILE } });
     await expect(storages.create(manager.admin, { ...wish, name: 'n' })).rejects.toMatchObject({
       code: 'NAME_TAKEN',

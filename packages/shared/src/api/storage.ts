@@ -5,6 +5,9 @@ import { bytesSchema } from '../units/bytes.js';
 import { errorDataSchema, longTextSchema, nameSchema, pageQuerySchema, timeSchema } from './common.js';
 
 export const storageTypeSchema = z.enum(['dir', 'nfs', 'nfs4', 'cifs', 'ceph', 'ext4', 'xfs', 'btrfs']);
+/** What mount(8), or the path of a directory, is made of: any characters that one line can hold. */
+const mountTextSchema = longTextSchema.regex(/^[^\n]*$/, 'it must not contain a line end; mount(8) takes one line');
+
 export const storageSchema = z.object({
   id: storageIdSchema,
   zoneId: zoneIdSchema,
@@ -24,8 +27,8 @@ export const createStorageSchema = z.object({
   zoneId: zoneIdSchema,
   name: nameSchema,
   type: storageTypeSchema,
-  source: longTextSchema.min(1).describe('dir: an absolute directory that exists on every host. Otherwise what mount(8) takes'),
-  options: longTextSchema.default(''),
+  source: mountTextSchema.min(1).describe('dir: an absolute directory that exists on every host. Otherwise what mount(8) takes'),
+  options: mountTextSchema.default(''),
   adopt: z.boolean().default(false).describe('The place already is a Holdfast storage: take it over with its identity'),
 });
 export type CreateStorage = z.infer<typeof createStorageSchema>;

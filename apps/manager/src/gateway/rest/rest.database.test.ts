@@ -232,6 +232,18 @@ describe('what does not fit the state of things', () => {
     expect(down.body['detail']).toContain('kvm-1');
   });
 
+  test.each([
+    ['source', 'h:/a\nb'],
+    ['source', 'h:/a\0b'],
+    ['options', 'ro\nrw'],
+    ['options', 'ro\0'],
+  ])('a storage whose %s is %j is refused before anybody is asked', async (path, text) => {
+    const wish = { zoneId: the.zoneId, name: 'new', type: 'nfs4', source: 'h:/a', options: '', [path]: text };
+    const answer = await admin('POST', '/secondary-storages', wish);
+    expectProblem(answer, 400, 'INVALID_INPUT');
+    expect(answer.body['issues']).toEqual([{ path, message: expect.stringMatching(/must not contain a (line end|NUL)/) }]);
+  });
+
   test('a storage of a zone where no host is up', async () => {
     const answer = await admin('POST', '/secondary-storages', {
       zoneId: the.zoneId,
