@@ -9,6 +9,7 @@ import { askedAtOnce } from '../../process/asked-at-once.js';
 import { layersNeeded, snapshotLost } from '../merge/observe-tree.js';
 import type { CommandPorts } from '../ports.js';
 import type { TakeBackupRequest, TakeBackupVolume } from '../requests.js';
+import { demandOfflineNames } from '../shared/demand-offline-names.js';
 import { demandSettledVm } from '../shared/demand-settled-vm.js';
 import { decideFreeze } from '../shared/decide-freeze.js';
 import { demandPrimarySpace, OVERLAY_HEADROOM_BYTES } from '../shared/primary-space.js';
@@ -52,6 +53,10 @@ export async function preflight(
   usedByOthers: ReadonlySet<string>,
 ): Promise<Preflight> {
   await demandSettledVm(ports, domain);
+  demandOfflineNames(
+    domain,
+    request.volumes.map(({ target, newDeltaPath }) => ({ target, newPath: newDeltaPath })),
+  );
   checkDisks(request, domain);
   const volumes = request.volumes.map((volume) => planVolume(request, volume, domain));
   await checkLayers(ports, request, domain, volumes);

@@ -15,6 +15,7 @@ import type { CommandPorts } from '../ports.js';
 import type { TakeVmSnapshotRequest, TakeVmSnapshotResult } from '../requests.js';
 import { bigintJson } from '../shared/bigint-json.js';
 import { decideFreeze } from '../shared/decide-freeze.js';
+import { demandOfflineNames } from '../shared/demand-offline-names.js';
 import { demandSettledVm } from '../shared/demand-settled-vm.js';
 import { observeExisting } from '../shared/observe-settled.js';
 import { demandPrimarySpace, OVERLAY_HEADROOM_BYTES } from '../shared/primary-space.js';
@@ -66,6 +67,10 @@ async function preflight(
 ): Promise<{ freeze: boolean }> {
   const domain = await observeExisting(ports, request.header.vmUuid, context.log);
   await demandSettledVm(ports, domain);
+  demandOfflineNames(
+    domain,
+    request.volumes.map(({ target, newOverlayPath }) => ({ target, newPath: newOverlayPath })),
+  );
   for (const volume of request.volumes) checkDisk(domain, volume);
   for (const { target, newOverlayPath } of request.volumes) {
     if ((await ports.files.stat(newOverlayPath)) === undefined) continue;
