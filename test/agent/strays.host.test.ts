@@ -96,11 +96,17 @@ describe('strays', () => {
     await backup(b2, b1);
     await writeFile(join(folderOf(b1), 'torn.qcow2'), 'no image');
     await writeFile(join(root(), 'backups', 'odd\tname\n'), '');
+    const disk = `<disk type='file'><source file='/p/a&amp;b.qcow2'/><target dev='vda'/><serial>s1</serial></disk>`;
+    await writeFile(join(folderOf(b1), 'domain.xml'), `<domain><devices>${disk}</devices></domain>`);
+    await writeFile(join(folderOf(b2), 'domain.xml'), 'no definition');
     const before = await run(['find', root(), '-newermt', '1 hour ago', '-printf', '%p %T@\\n']);
     const found = await survey();
     expect(found.get(relative(file(b2)))).toMatchObject({ kind: 'file', backingName: `../${b1}/${KEY}.qcow2` });
     expect(found.get(relative(file(b1)))).toMatchObject({ backingName: '', sizeBytes: BigInt((await stat(file(b1))).size) });
     expect(found.get(`backups/${VM}/${b1}/manifest.json`)?.manifest).toContain(b1);
+    const disks = [{ target: 'vda', serial: 's1', path: '/p/a&b.qcow2' }];
+    expect(found.get(`backups/${VM}/${b1}/domain.xml`)).toMatchObject({ kind: 'file', disks });
+    expect(found.get(`backups/${VM}/${b2}/domain.xml`)?.problem).not.toBe('');
     expect(found.get(`backups/${VM}/${b1}/torn.qcow2`)?.problem).not.toBe('');
     expect(found.get(`backups/${VM}/${b1}`)?.kind).toBe('directory');
     expect(found.has('backups/odd\tname\n')).toBe(true);
