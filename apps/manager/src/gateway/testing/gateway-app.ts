@@ -20,6 +20,7 @@ import { UsageService } from '../../deletions/usage.service.js';
 import { HostsService } from '../../inventory/hosts.service.js';
 import { JoinService } from '../../inventory/join.service.js';
 import { ObservationRecorder } from '../../inventory/observation-recorder.js';
+import { StartGuards } from '../../inventory/start-guards.js';
 import { VmLocator } from '../../inventory/vm-locator.js';
 import { VmRefresher } from '../../inventory/vm-refresher.js';
 import { ZonesService } from '../../inventory/zones.service.js';
@@ -70,6 +71,7 @@ const services = [
     VmLocator,
     VmRefresher,
     ObservationRecorder,
+    StartGuards,
     OperationQueue,
     OperationBus,
     { provide: LEASE_OPTIONS, useValue: { leaseMs: 30_000 } },
