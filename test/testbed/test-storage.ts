@@ -50,13 +50,14 @@ export class TestStorage {
     return storage;
   }
 
-  /** Fills the file system until nothing is free. */
-  async fill(): Promise<void> {
+  /** Fills the file system until nothing is free, or no more than about `leftMiB`. */
+  async fill(leftMiB = 0): Promise<void> {
     this.needDevice();
     const path = join(this.path, fillerName);
-    const room = (await this.freeBytes()) - FILLED_BY_WRITING;
+    const room = (await this.freeBytes()) - Math.max(FILLED_BY_WRITING, leftMiB * MIB);
     // Allocated and not written, which takes seconds on a slow device. What somebody else is faster with is seen below.
     if (room > 0) await tryRun(['fallocate', '--length', String(room), path]);
+    if (leftMiB > 0) return;
     const filler = await open(path, 'a');
     try {
       const zeros = Buffer.alloc(MIB);

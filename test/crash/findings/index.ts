@@ -9,6 +9,7 @@ import { hangsInCopy, hangsInPublication, hangsInRestore, hangsUntilFailed } fro
 import { libvirtdMissesTheSnapshot, libvirtdDiesAroundTheSnapshot } from './missed-snapshot.js';
 import { libvirtdDiesAroundThePivot, qemuDiesAroundThePivot } from './pivot.js';
 import { lockedDelta } from './locks.js';
+import { fullPrimary, readOnlyPrimary, tightPrimary } from './primary.js';
 import { unmountedStorage } from './unmounted.js';
 import { unsyncedStorage } from './unsynced.js';
 
@@ -30,6 +31,9 @@ export const FINDINGS: readonly Finding[] = [
   hangsUntilFailed,
   hangsInPublication,
   hangsInRestore,
+  fullPrimary,
+  readOnlyPrimary,
+  tightPrimary,
 ];
 
 /** Each on a bench of its own; a line per finding. */
