@@ -2,6 +2,7 @@
  * The agent's commands with their real adapters and runner in this process, on a test host. Owns the little plan that the
  * manager would make: names of deltas and of files, what is merged.
  */
+import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { mkdir } from 'node:fs/promises';
@@ -129,8 +130,15 @@ export class CommandRig {
     return bigintJson<Result>().decode(view.result ?? null);
   }
 
+  /** Runs an operation to its end, whatever that is; then I7: sent once more it has no second effect. */
   async end(kind: OperationKindName, request: AnyRequest): Promise<OperationView> {
     await this.runner.accept(kind, request);
+    const ended = await this.ended(request);
+    await this.demandNoSecondEffect(kind, request, ended);
+    return ended;
+  }
+
+  private ended(request: AnyRequest): Promise<OperationView> {
     return new Promise((resolve) => {
       const end = this.runner.watch(request.header.operationId, (view) => {
         if (!['Succeeded', 'Failed', 'Cancelled'].includes(view.state)) return;
@@ -138,6 +146,15 @@ export class CommandRig {
         resolve(view);
       });
     });
+  }
+
+  /** The same request is answered with the operation as it ended, and begins nothing; another one under its id is refused. */
+  private async demandNoSecondEffect(kind: OperationKindName, request: AnyRequest, ended: OperationView): Promise<void> {
+    assert.deepEqual(await this.runner.accept(kind, request), ended, `I7: what ${kind} answers when it is sent again`);
+    const other = { ...request, header: { ...request.header, vmName: `${request.header.vmName}, another` } } as AnyRequest;
+    await assert.rejects(this.runner.accept(kind, other), { code: 'OPERATION_ID_REUSED' }, 'I7: another request with its id');
+    assert.deepEqual(this.runner.list(true), [], 'I7: nothing has begun');
+    assert.deepEqual(this.runner.get(request.header.operationId), ended, 'I7: the operation is as it ended');
   }
 
   /** The request of a backup with the plan that the manager would make. `keys`: target → volume key. */
