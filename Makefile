@@ -74,7 +74,7 @@ test-system: build system ## The part of acceptance and crash that CI runs
 demo: build system ## Back up and restore a real VM; KEEP=1 leaves everything running
 	node --enable-source-maps test/dist/demo/main.js
 
-acceptance: build system ## Rows of the acceptance tables on real VMs; CASES=B1,B2 or CASES=B chooses
+acceptance: build system ## Rows of the acceptance tables on real VMs; without CASES many hours to days (sweeps X1-X4, walk X14); CASES=B,I,K,Q,S has none of these
 	node --enable-source-maps test/dist/acceptance/main.js
 
 crash: build system ## Kill everything at every step, then check content; CASES=… chooses

@@ -1,4 +1,7 @@
-/** The invariants of ARCHITECTURE.md at rest, I1-I5, I7 and I9, on content: all that can be seen of VMs, primary and secondary. */
+/**
+ * The invariants of ARCHITECTURE.md that can be seen at rest, of VMs, primary and secondary: I3, I4, I5 and I9, and I2 for the
+ * backups of which there are reference copies. I1 is the caller's, who knows what the guest must see; I7 is test/agent's.
+ */
 import type { Backup } from '@holdfast/shared/api/backups.js';
 import type { TestVm } from '../testbed/test-vm.js';
 import { primaryViolations } from './primary-invariants.js';
