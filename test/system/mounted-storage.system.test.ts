@@ -48,12 +48,27 @@ describe('a storage that is mounted', () => {
   const look = (): Promise<void> => demandInvariants({ stack, vms: [vm], storages: [storage], references });
   const write = (file: string): Promise<void> => vm.fillRandom(`/mnt/vda/${file}`, 2, file);
 
-  /** What is mounted on the host where the agent mounts storages. */
-  async function mounts(): Promise<string[]> {
+  const mountRoot = (): string => join(stack.first.agent.dir, 'mounts');
+
+  /** What is mounted on the host where the agent mounts storages: mount point → options. */
+  async function mountTable(): Promise<Map<string, string>> {
     const { stdout } = await stack.first.host.run(['cat', '/proc/self/mounts']);
-    const points = stdout.split('\n').map((line) => line.split(' ')[1] ?? '');
-    return points.filter((point) => point.startsWith(`${join(stack.first.agent.dir, 'mounts')}/`));
+    const mounted = stdout.split('\n').map((line) => line.split(' '));
+    return new Map(
+      mounted.flatMap(([, point = '', , options = '']) => (point.startsWith(`${mountRoot()}/`) ? [[point, options]] : [])),
+    );
   }
+  const mounts = async (): Promise<string[]> => [...(await mountTable()).keys()];
+
+  /** An option that a mount has of us, and one that was made anew has not. */
+  const MARK = 'noatime';
+  async function markMount(): Promise<void> {
+    const [point = ''] = await mounts();
+    await stack.first.host.run(['mount', '-o', `remount,bind,nosuid,nodev,noexec,${MARK}`, point]);
+    expect(await isMarked()).toBe(true);
+  }
+  const isMarked = async (): Promise<boolean> =>
+    [...(await mountTable()).values()].some((options) => options.split(',').includes(MARK));
 
   /** Operations that hold the storage, by the agent's own durable word. */
   async function holders(): Promise<string[]> {
@@ -71,7 +86,7 @@ describe('a storage that is mounted', () => {
       return true;
     });
     // The mount point goes with the mount.
-    expect(await readdir(join(stack.first.agent.dir, 'mounts'))).toEqual([]);
+    expect(await readdir(mountRoot())).toEqual([]);
   }
 
   /** Begins an operation that stops before a step, with the storage mounted and held by it alone. */
@@ -84,7 +99,7 @@ describe('a storage that is mounted', () => {
   }
 
   async function demandHeldBy({ id }: Operation): Promise<void> {
-    expect(await mounts()).toEqual([join(stack.first.agent.dir, 'mounts', storage.storage.id)]);
+    expect(await mounts()).toEqual([join(mountRoot(), storage.storage.id)]);
     expect(await holders()).toEqual([id]);
   }
 
@@ -113,10 +128,16 @@ describe('a storage that is mounted', () => {
       const started = await standing(at, () => stack.startBackup(vm));
       await stack.killAgent();
       await demandHeldBy(started);
+      await markMount();
+      // The next life comes to the same step again, with its leases recovered.
+      const { breakpoints } = stack.first.agent;
+      await breakpoints.release(at);
+      await breakpoints.set(at);
       await stack.startAgent();
-      await stack.waitForHost(stack.first.host.name);
+      await breakpoints.reached(at, () => whyOver(stack.api, started.id));
       await demandHeldBy(started);
-      await stack.first.agent.breakpoints.release(at);
+      expect(await isMarked()).toBe(true);
+      await breakpoints.release(at);
       const { backupId } = await waitForSuccess(stack.api, started.id);
       const backup = await stack.api.get<Backup>(`/backups/${backupId}`);
       references.bind(backup, copies);
