@@ -93,17 +93,21 @@ export async function takeMoment(
     });
     if (!frozen) return { ...record, quiesced: false, frozenMs: 0 };
     const thawed = await context.step('thaw', '', {}, async () => {
-      const stillFrozen = (await isFrozen(ports, vmUuid)) && !budgetPassed;
+      const status = await freezeStatus(ports, vmUuid);
+      const stillFrozen = status === 'frozen' && !budgetPassed;
       await ports.duties.fulfil(vmUuid, 'thaw', CALL_MS);
       if (!stillFrozen) await demandHere(ports, wish);
-      return { quiesced: stillFrozen, frozenMs: ports.clock.now() - froze.startedAtUnixMs };
+      const silent = status === undefined && !budgetPassed;
+      return { quiesced: stillFrozen, silent, frozenMs: ports.clock.now() - froze.startedAtUnixMs };
     });
     if (!thawed.quiesced) {
-      const reason = `the guest was thawed before the snapshot was finished (budget ${wish.freezeBudgetMs} ms)`;
+      const reason = thawed.silent
+        ? 'the guest did not say whether it was still frozen when the snapshot was finished'
+        : `the guest was thawed before the snapshot was finished (budget ${wish.freezeBudgetMs} ms)`;
       if (wish.quiesce === 'require') throw new HoldfastError('FREEZE_FAILED', `Not quiesced: ${reason}.`, { vmId: vmUuid });
       context.warn(`Not quiesced: ${reason}. The ${wish.what} is crash-consistent.`);
     }
-    return { ...record, ...thawed };
+    return { ...record, quiesced: thawed.quiesced, frozenMs: thawed.frozenMs };
   } finally {
     budget.abort();
     await ports.duties.fulfil(vmUuid, 'thaw', CALL_MS);
@@ -165,11 +169,12 @@ async function demandHere(ports: CommandPorts, wish: MomentWish): Promise<void> 
   );
 }
 
-async function isFrozen(ports: CommandPorts, vmUuid: string): Promise<boolean> {
+/** Undefined: the guest's agent does not answer in time. */
+async function freezeStatus(ports: CommandPorts, vmUuid: string): Promise<'frozen' | 'thawed' | undefined> {
   try {
-    return (await withHypervisor(ports, () => ports.hypervisor.freezeStatus(vmUuid, CALL_MS))) === 'frozen';
+    return await withHypervisor(ports, () => ports.hypervisor.freezeStatus(vmUuid, CALL_MS));
   } catch {
-    return false;
+    return undefined;
   }
 }
 
