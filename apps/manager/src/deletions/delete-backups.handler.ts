@@ -19,6 +19,7 @@ import { VmEntity, VolumeDeltaEntity, VolumeEntity } from '../persistence/entiti
 import { Clock } from '../platform/clock.js';
 import { changesOf } from '../primary/changes-of.js';
 import { recordChainChanges } from '../primary/chain-changes.js';
+import { layersOfOthers } from '../primary/layers-of-others.js';
 import { judgedOverlays } from '../primary/libvirt-overlays.js';
 import { readPins } from '../primary/pins.js';
 import { storageAccess } from '../storage/storage-view.js';
@@ -159,15 +160,17 @@ export class DeleteBackupsHandler implements OperationHandler {
     // A definition that drifted is its owner's to mend.
     const obstacle = vm.problems.find(({ code }) => code === 'DEFINITION_DRIFT');
     if (obstacle !== undefined) throw HoldfastError.fromData({ ...obstacle, fields: { ...obstacle.fields, vmId: vm.id } });
+    const seen = (await manager.findBy(VolumeEntity, { vmId: vm.id })).map((volume) => ({
+      ...volume,
+      readable: volume.refusal === null,
+    }));
     const { volumes } = planCleanup({
       purpose: 'end-chain',
       headBackupId: vm.headBackupId,
-      volumes: (await manager.findBy(VolumeEntity, { vmId: vm.id })).map((volume) => ({
-        ...volume,
-        readable: volume.refusal === null,
-      })),
+      volumes: seen,
       deltas: await manager.findBy(VolumeDeltaEntity, { vmId: vm.id }),
       overlays: await judgedOverlays(manager, vm),
+      ofOthers: await layersOfOthers(manager, vm.id, seen),
       pins: await readPins(manager, vm.id),
       unpublished: [],
     });

@@ -17,6 +17,7 @@ import { changesOf } from '../primary/changes-of.js';
 import { recordAtRest } from '../primary/at-rest.js';
 import { recordChainChanges } from '../primary/chain-changes.js';
 import { endChain } from '../primary/end-chain.js';
+import { layersOfOthers } from '../primary/layers-of-others.js';
 import { judgedOverlays } from '../primary/libvirt-overlays.js';
 import { readPins } from '../primary/pins.js';
 import { storageAccess } from '../storage/storage-view.js';
@@ -50,15 +51,17 @@ export class CleanupHandler implements OperationHandler {
     const obstacle = vm.problems.find(({ code }) => code === 'DEFINITION_DRIFT');
     if (obstacle !== undefined) throw HoldfastError.fromData({ ...obstacle, fields: { ...obstacle.fields, vmId: vm.id } });
 
+    const volumes = (await manager.findBy(VolumeEntity, { vmId: vm.id })).map((volume) => ({
+      ...volume,
+      readable: volume.refusal === null,
+    }));
     const plan = planCleanup({
       purpose: input.purpose,
       headBackupId: vm.headBackupId,
-      volumes: (await manager.findBy(VolumeEntity, { vmId: vm.id })).map((volume) => ({
-        ...volume,
-        readable: volume.refusal === null,
-      })),
+      volumes,
       deltas: await manager.findBy(VolumeDeltaEntity, { vmId: vm.id }),
       overlays: await judgedOverlays(manager, vm),
+      ofOthers: await layersOfOthers(manager, vm.id, volumes),
       pins: await readPins(manager, vm.id),
       unpublished: await manager.find(BackupEntity, {
         select: { id: true, storageId: true },

@@ -25,6 +25,8 @@ export interface CleanupFacts {
   readonly volumes: readonly CleanupVolume[];
   readonly deltas: readonly SettleDelta[];
   readonly overlays: readonly SettleOverlay[];
+  /** Layers that another VM has, or had. */
+  readonly ofOthers: ReadonlySet<string>;
   readonly pins: Pins;
   readonly unpublished: readonly UnpublishedBackup[];
 }
@@ -77,11 +79,11 @@ export function isEmpty(plan: CleanupPlan): boolean {
 }
 
 /**
- * Deltas of backups, by their names, that are in the chain and in no record. One below an overlay of ours without a record may hold a
+ * Deltas of backups, by their names, that are in the chain and in no record (decision 0056). One below an overlay of ours without a record may hold a
  * VM snapshot that is lost with it; what else lies on it the agent sees.
  */
 function untrackedDeltas(facts: CleanupFacts, volume: CleanupVolume): string[] {
-  const recorded = new Set([...facts.deltas, ...facts.overlays].map((layer) => layer.path));
+  const recorded = new Set([...[...facts.deltas, ...facts.overlays].map((layer) => layer.path), ...facts.ofOthers]);
   const chain = volume.layers.map((layer) => layer.path);
   return chain.filter((path, index) => {
     const above = chain[index - 1];

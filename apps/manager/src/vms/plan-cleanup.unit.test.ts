@@ -25,6 +25,7 @@ const facts = (change: Partial<CleanupFacts>): CleanupFacts => ({
     { volumeId: 'V', backupId: 'b1', path: '/d1', state: 'Present' },
   ],
   overlays: [],
+  ofOthers: new Set(),
   pins: new Map(),
   unpublished: [],
   ...change,
@@ -47,6 +48,8 @@ describe('planCleanup', () => {
     const lost = facts({ deltas: [], volumes: [volume(layers)] });
     expect(planCleanup(lost).volumes).toEqual([]);
     expect(planCleanup({ ...lost, purpose: 'end-chain' }).volumes).toMatchObject([{ deltaPaths: [delta(1), delta(3)] }]);
+    const ofOthers = new Set([delta(3)]);
+    expect(planCleanup({ ...lost, purpose: 'end-chain', ofOthers }).volumes).toMatchObject([{ deltaPaths: [delta(1)] }]);
   });
 
   it('layers that are not ours are left alone', () => {

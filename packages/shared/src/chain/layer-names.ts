@@ -1,6 +1,7 @@
 /**
  * How the files that Holdfast makes on primary storage are named, for those who must know one without any record: the guard
- * of VM starts, and the search for files that nobody knows. No name ever decides that something is merged or deleted.
+ * of VM starts, and the search for files that nobody knows. A name never decides that something is deleted; a delta in a VM's own
+ * chain is merged by it at the end of the chain alone, when no record names it (decision 0056).
  */
 
 /** Backup deltas `….<backup id>.hf.qcow2`, overlays of snapshots `….<snapshot id>.hs.qcow2` and of reverts `….<8 digits>.hr.qcow2`. */

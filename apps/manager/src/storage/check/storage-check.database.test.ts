@@ -9,7 +9,7 @@ import { BackupsService } from '../../backups/backups.service.js';
 import { DeletionsService } from '../../deletions/deletions.service.js';
 import { OfferingsService } from '../../offerings/offerings.service.js';
 import { HostEntity } from '../../persistence/entities/inventory.entities.js';
-import { VmEntity, VolumeDeltaEntity } from '../../persistence/entities/vm.entities.js';
+import { VmEntity, VolumeDeltaEntity, VolumeEntity } from '../../persistence/entities/vm.entities.js';
 import { domainOf, type FakeAgent } from '../../testing/fake-agent.js';
 import { storedBackup, storedEntry } from '../../testing/stored-backup.js';
 import { TestCluster, type TestDatabase } from '../../testing/test-database.js';
@@ -263,9 +263,24 @@ describe('the check of a storage', () => {
         .concat(`UntrackedLayer ${layers[0]}`),
     );
 
-    // The end of the chain takes the layer that no record names with it.
-    const end = await manager.get(VmsService).finishBackupChain(manager.admin, vm, { dryRun: false });
-    expect(await manager.finished(end.id)).toMatchObject({ state: 'Succeeded' });
+    // The end of the chain takes the layer that no record names with it, but not while another VM has it.
+    const finish = async (): Promise<void> => {
+      const { id } = await manager.get(VmsService).finishBackupChain(manager.admin, vm, { dryRun: false });
+      expect(await manager.finished(id)).toMatchObject({ state: 'Succeeded' });
+    };
+    const another = randomUUID();
+    await rows().insert(VmEntity, {
+      ...(await rows().findOneByOrFail(VmEntity, { id: vm })),
+      id: another,
+      name: 'clone',
+      hostId: null,
+    });
+    const volume = await rows().findOneByOrFail(VolumeEntity, { vmId: vm });
+    await rows().insert(VolumeEntity, { ...volume, id: randomUUID(), vmId: another });
+    await finish();
+    expect(agent.domains.get(vm)?.disks[0]?.layers[0]).toMatchObject({ path: layers[0] });
+    await rows().delete(VolumeEntity, { vmId: another });
+    await finish();
     expect(agent.domains.get(vm)?.disks[0]?.layers).toHaveLength(1);
     agent.layers.length = 0;
     inPool();
