@@ -15,15 +15,13 @@ import type { DeleteBackups, MergeVolume } from '../persistence/agent-command.js
 import { BackupEntity } from '../persistence/entities/backup.entities.js';
 import type { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { StorageEntity } from '../persistence/entities/storage.entity.js';
-import { VmEntity, VolumeDeltaEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
+import { VmEntity } from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
 import { changesOf } from '../primary/changes-of.js';
 import { recordChainChanges } from '../primary/chain-changes.js';
-import { layersOfOthers } from '../primary/layers-of-others.js';
-import { judgedOverlays } from '../primary/libvirt-overlays.js';
-import { readPins } from '../primary/pins.js';
 import { storageAccess } from '../storage/storage-view.js';
 import { recordAtRest } from '../primary/at-rest.js';
+import { readCleanupFacts } from '../vms/cleanup-facts.js';
 import { planCleanup } from '../vms/plan-cleanup.js';
 import { recordProtection } from '../vms/protection.js';
 import { readDeletionFacts } from './deletion-facts.js';
@@ -160,20 +158,7 @@ export class DeleteBackupsHandler implements OperationHandler {
     // A definition that drifted is its owner's to mend.
     const obstacle = vm.problems.find(({ code }) => code === 'DEFINITION_DRIFT');
     if (obstacle !== undefined) throw HoldfastError.fromData({ ...obstacle, fields: { ...obstacle.fields, vmId: vm.id } });
-    const seen = (await manager.findBy(VolumeEntity, { vmId: vm.id })).map((volume) => ({
-      ...volume,
-      readable: volume.refusal === null,
-    }));
-    const { volumes } = planCleanup({
-      purpose: 'end-chain',
-      headBackupId: vm.headBackupId,
-      volumes: seen,
-      deltas: await manager.findBy(VolumeDeltaEntity, { vmId: vm.id }),
-      overlays: await judgedOverlays(manager, vm),
-      ofOthers: await layersOfOthers(manager, vm.id, seen),
-      pins: await readPins(manager, vm.id),
-      unpublished: [],
-    });
+    const { volumes } = planCleanup({ ...(await readCleanupFacts(manager, vm, 'end-chain')), unpublished: [] });
     return { kind: 'found', hostId: vm.hostId, volumes: volumes.filter(({ deltaPaths }) => deltaPaths.length > 0) };
   }
 

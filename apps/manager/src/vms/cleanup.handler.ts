@@ -17,10 +17,8 @@ import { changesOf } from '../primary/changes-of.js';
 import { recordAtRest } from '../primary/at-rest.js';
 import { recordChainChanges } from '../primary/chain-changes.js';
 import { endChain } from '../primary/end-chain.js';
-import { layersOfOthers } from '../primary/layers-of-others.js';
-import { judgedOverlays } from '../primary/libvirt-overlays.js';
-import { readPins } from '../primary/pins.js';
 import { storageAccess } from '../storage/storage-view.js';
+import { readCleanupFacts } from './cleanup-facts.js';
 import { cleanupInputSchema, type CleanupInput } from './cleanup-input.js';
 import { isEmpty, planCleanup } from './plan-cleanup.js';
 import { markMergePending, markOk, recordCleanedUp, recordProtection } from './protection.js';
@@ -51,18 +49,8 @@ export class CleanupHandler implements OperationHandler {
     const obstacle = vm.problems.find(({ code }) => code === 'DEFINITION_DRIFT');
     if (obstacle !== undefined) throw HoldfastError.fromData({ ...obstacle, fields: { ...obstacle.fields, vmId: vm.id } });
 
-    const volumes = (await manager.findBy(VolumeEntity, { vmId: vm.id })).map((volume) => ({
-      ...volume,
-      readable: volume.refusal === null,
-    }));
     const plan = planCleanup({
-      purpose: input.purpose,
-      headBackupId: vm.headBackupId,
-      volumes,
-      deltas: await manager.findBy(VolumeDeltaEntity, { vmId: vm.id }),
-      overlays: await judgedOverlays(manager, vm),
-      ofOthers: await layersOfOthers(manager, vm.id, volumes),
-      pins: await readPins(manager, vm.id),
+      ...(await readCleanupFacts(manager, vm, input.purpose)),
       unpublished: await manager.find(BackupEntity, {
         select: { id: true, storageId: true },
         where: { vmId: vm.id, leftoversOnStorage: true },

@@ -79,8 +79,8 @@ export function isEmpty(plan: CleanupPlan): boolean {
 }
 
 /**
- * Deltas of backups, by their names, that are in the chain and in no record (decision 0056). One below an overlay of ours without a record may hold a
- * VM snapshot that is lost with it; what else lies on it the agent sees.
+ * Deltas of backups, by their names, that are in the chain and in no record (decision 0056). One below an overlay of ours without
+ * a record may hold a VM snapshot that is lost with it; what else lies on it the agent sees.
  */
 function untrackedDeltas(facts: CleanupFacts, volume: CleanupVolume): string[] {
   const recorded = new Set([...[...facts.deltas, ...facts.overlays].map((layer) => layer.path), ...facts.ofOthers]);

@@ -14,8 +14,8 @@ import { demandNothingOn } from './layers-by-name.js';
 import { repointDefinition } from './repoint-definition.js';
 
 /**
- * `pins`: of the VM's snapshots, as they are now; `givenUp`: layers that go, too, and may lie on it. FILE_IN_USE, WRONG_STATE, IMAGE_LOCKED, PLAN_OUTDATED; a file that is gone
- * already is fine.
+ * `pins`: of the VM's snapshots, as they are now; `givenUp`: layers that go, too, and may lie on it. FILE_IN_USE, WRONG_STATE,
+ * IMAGE_LOCKED, PLAN_OUTDATED; a file that is gone already is fine.
  */
 export async function discardDelta(
   ports: CommandPorts,
