@@ -69,38 +69,40 @@ export async function readChains(
     manifests.set(id, read);
     return read;
   };
-  const chains = await askedAtOnce(keys.map((key) => readChain(ports, root, vmUuid, { backupId, key }, manifestOf)));
+  const chains = await askedAtOnce(keys.map((key) => readChain(ports, root, vmUuid, { ids: [backupId], key }, manifestOf)));
   return new Map(keys.map((key, index) => [key, chains[index] ?? []]));
 }
 
+/** The rest of a chain: `ids` are those from the backup down to the one whose file comes first. */
 async function readChain(
   ports: Pick<CommandPorts, 'files'>,
   root: string,
   vmUuid: string,
-  { backupId, key }: { readonly backupId: string; readonly key: string },
+  { ids, key }: { readonly ids: readonly [string, ...string[]]; readonly key: string },
   manifestOf: (id: string) => Promise<Manifest>,
 ): Promise<BackupFile[]> {
-  const chain: BackupFile[] = [];
-  for (let at: string | undefined = backupId; at !== undefined;) {
-    const id: string = at;
-    const current = await manifestOf(id);
-    const entry = current.volumes.find((candidate) => candidate.key === key);
-    const path = join(root, backupFolder(vmUuid, id), volumeFile(key));
-    if (entry === undefined) throw damaged(backupId, path, `is not in the manifest of backup ${id}`);
-    demandOwnNames(backupId, path, current, entry);
-    const below = entry.parentFile === undefined ? undefined : await mergedBelow(ports, root, vmUuid, current, entry);
-    const facts = await ports.files.stat(path);
-    if (facts?.kind !== 'file') throw damaged(backupId, path, 'is missing');
-    if (chain.some((file) => file.backupId === id)) throw damaged(backupId, path, 'is its own ancestor');
-    const found = { backupId: id, path, foundBytes: facts.sizeBytes };
-    if (below !== undefined) {
-      const parentFile = below.length === 0 ? undefined : entry.parentFile;
-      return [...chain, { ...found, digest: undefined, sizeBytes: facts.sizeBytes, parentFile }, ...below];
-    }
-    chain.push({ ...found, digest: entry.digest, sizeBytes: BigInt(entry.sizeBytes), parentFile: entry.parentFile });
-    at = entry.parentFile === undefined ? undefined : current.parentBackupId;
+  const [backupId, id] = [ids[0], ids.at(-1) ?? ids[0]];
+  const current = await manifestOf(id);
+  const entry = current.volumes.find((candidate) => candidate.key === key);
+  const path = join(root, backupFolder(vmUuid, id), volumeFile(key));
+  if (entry === undefined) throw damaged(backupId, path, `is not in the manifest of backup ${id}`);
+  demandOwnNames(backupId, path, current, entry);
+  const merged = entry.parentFile === undefined ? undefined : await mergedBelow(ports, root, vmUuid, current, entry);
+  const parentId = entry.parentFile === undefined || merged !== undefined ? undefined : current.parentBackupId;
+  if (parentId !== undefined && ids.includes(parentId)) throw damaged(backupId, path, 'is its own ancestor');
+  const [facts, below] = await askedAtOnce([
+    ports.files.stat(path),
+    parentId === undefined
+      ? Promise.resolve<BackupFile[]>([])
+      : readChain(ports, root, vmUuid, { ids: [...ids, parentId], key }, manifestOf),
+  ]);
+  if (facts?.kind !== 'file') throw damaged(backupId, path, 'is missing');
+  const found = { backupId: id, path, foundBytes: facts.sizeBytes };
+  if (merged !== undefined) {
+    const parentFile = merged.length === 0 ? undefined : entry.parentFile;
+    return [{ ...found, digest: undefined, sizeBytes: facts.sizeBytes, parentFile }, ...merged];
   }
-  return chain;
+  return [{ ...found, digest: entry.digest, sizeBytes: BigInt(entry.sizeBytes), parentFile: entry.parentFile }, ...below];
 }
 
 /** What is looked at is what qemu-img will open: a file has the name of its volume, and its parent is that of the parent backup. */

@@ -11,17 +11,12 @@ import { explainStorageFailure } from '../shared/explain-storage-failure.js';
 import { damageBehind } from '../shared/find-damage.js';
 import { readChains } from '../shared/read-backup.js';
 import { damaged } from '../shared/read-manifest.js';
-import type { PlannedVolume } from './preflight.js';
+import { parentDelta } from './parent-delta.js';
 
 /** BACKUP_DAMAGED {backupId, path}: no backup can be put on this parent any more. */
-export async function demandParent(
-  ports: CommandPorts,
-  request: TakeBackupRequest,
-  root: string,
-  volumes: readonly PlannedVolume[],
-): Promise<void> {
+export async function demandParent(ports: CommandPorts, request: TakeBackupRequest, root: string): Promise<void> {
   const { parentBackupId, storage, header } = request;
-  const keys = volumes.filter(({ copyLayers }) => copyLayers !== undefined).map(({ key }) => key);
+  const keys = request.volumes.filter((volume) => parentDelta(request, volume) !== undefined).map(({ key }) => key);
   if (parentBackupId === undefined || keys.length === 0) return;
   const look = () => lookAtChains(ports, { root, vmUuid: header.vmUuid, parentBackupId, keys });
   try {

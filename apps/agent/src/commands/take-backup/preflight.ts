@@ -13,6 +13,7 @@ import { demandOfflineNames } from '../shared/demand-offline-names.js';
 import { demandSettledVm } from '../shared/demand-settled-vm.js';
 import { decideFreeze } from '../shared/decide-freeze.js';
 import { demandPrimarySpace, OVERLAY_HEADROOM_BYTES } from '../shared/primary-space.js';
+import { parentDelta } from './parent-delta.js';
 
 /** qcow2 tables, manifest and such, per volume on secondary. */
 const SECONDARY_SLACK_BYTES = 8n << 20n;
@@ -143,15 +144,12 @@ function layersToCopy(
   disk: ObservedDisk,
   domain: ObservedDomain,
 ): ObservedLayer[] | undefined {
-  if (request.type === 'FULL' || volume.parentDeltaPath === undefined) return undefined;
-  const index = disk.layers.findIndex((layer) => layer.path === volume.parentDeltaPath);
+  const path = parentDelta(request, volume);
+  if (path === undefined) return undefined;
+  const index = disk.layers.findIndex((layer) => layer.path === path);
   const delta = disk.layers[index];
   if (delta === undefined || delta.inode !== volume.parentDeltaInode) {
-    throw outdated(
-      domain,
-      volume.target,
-      `The delta ${volume.parentDeltaPath} of disk ${volume.target} is gone or another file now.`,
-    );
+    throw outdated(domain, volume.target, `The delta ${path} of disk ${volume.target} is gone or another file now.`);
   }
   if (index === disk.layers.length - 1) {
     throw new HoldfastError(

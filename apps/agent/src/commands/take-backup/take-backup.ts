@@ -1,7 +1,7 @@
 /**
  * TakeBackup. Owns the order of its steps; each file beside this one owns one part.
  *
- *   preflight → storage → prepare → freeze → snapshot → thaw → look, describe, copy/seal per volume (all in parallel) →
+ *   preflight, storage and parent (both looks at once) → prepare → freeze → snapshot → thaw → look, describe, copy/seal per volume (all in parallel) →
  *   publish-files → publish-manifest → [point of no return] → merge/discard per volume → finish
  *
  * Invariants: no delta is merged before the manifest is durable; before it, everything is taken back by merging the new
@@ -46,7 +46,27 @@ export function takeBackupCommand(ports: CommandPorts): Command<TakeBackupReques
 
 async function run(ports: CommandPorts, request: TakeBackupRequest, context: StepContext): Promise<Outcome<TakeBackupResult>> {
   const { vmUuid, operationId } = request.header;
-  const plan = planJson.decode(
+  const published = context.pastPointOfNoReturn || (await isPublished(ports, request, context));
+  const [plan, root] = await askedAtOnce([
+    lookAtVm(ports, request, context),
+    published ? Promise.resolve(undefined) : openStorage(ports, request, context),
+  ]);
+  if (root !== undefined) await copyAndPublish(ports, request, context, { root, plan });
+  if (!context.pastPointOfNoReturn) await context.pointOfNoReturn();
+  await ports.storages.release(request.storage.id, operationId);
+  // The backup is published: whatever happens to its merges, it stays.
+  const wishes = request.volumes.map((volume) => ({ ...volume, deltaPaths: volume.mergeDeltaPaths }));
+  const { pending, changes } = await mergeOrPostpone(ports, context, vmUuid, wishes);
+  const { domain, unseen } = await lookAtTheEnd(ports, request, context);
+  return {
+    result: resultOf(request, context, { plan, changes, domain }),
+    vmOutcome: pending || unseen ? 'MergePending' : 'AsAfter',
+  };
+}
+
+async function lookAtVm(ports: CommandPorts, request: TakeBackupRequest, context: StepContext): Promise<Preflight> {
+  const { vmUuid } = request.header;
+  return planJson.decode(
     await context.step('preflight', '', {}, async () => {
       const [domain, usedByOthers] = await Promise.all([
         observeExisting(ports, vmUuid, context.log),
@@ -57,19 +77,14 @@ async function run(ports: CommandPorts, request: TakeBackupRequest, context: Ste
       return planJson.encode(found);
     }),
   );
-  if (!context.pastPointOfNoReturn) {
-    if (!(await isPublished(ports, request, context))) await copyAndPublish(ports, request, context, plan);
-    await context.pointOfNoReturn();
-  }
-  await ports.storages.release(request.storage.id, operationId);
-  // The backup is published: whatever happens to its merges, it stays.
-  const wishes = request.volumes.map((volume) => ({ ...volume, deltaPaths: volume.mergeDeltaPaths }));
-  const { pending, changes } = await mergeOrPostpone(ports, context, vmUuid, wishes);
-  const { domain, unseen } = await lookAtTheEnd(ports, request, context);
-  return {
-    result: resultOf(request, context, { plan, changes, domain }),
-    vmOutcome: pending || unseen ? 'MergePending' : 'AsAfter',
-  };
+}
+
+/** The storage, proven, with a parent that can be built on. Its root. */
+async function openStorage(ports: CommandPorts, request: TakeBackupRequest, context: StepContext): Promise<string> {
+  const { root } = await ports.storages.acquire(request.storage, request.header.operationId, 'write');
+  // Once the folder stands, an earlier life has looked.
+  if (context.recorded('prepare')?.confirmed !== true) await demandParent(ports, request, root);
+  return root;
 }
 
 /**
@@ -110,14 +125,12 @@ async function copyAndPublish(
   ports: CommandPorts,
   request: TakeBackupRequest,
   context: StepContext,
-  plan: Preflight,
+  { root, plan }: { readonly root: string; readonly plan: Preflight },
 ): Promise<void> {
-  const { root } = await ports.storages.acquire(request.storage, request.header.operationId, 'write');
   const folder = join(root, backupFolder(request.header.vmUuid, request.backupId));
   await context.step('prepare', '', { folder }, async () => {
-    const [, , backups] = await askedAtOnce([
+    const [, backups] = await askedAtOnce([
       checkSecondarySpace(ports, request, root, plan.volumes),
-      demandParent(ports, request, root, plan.volumes),
       ports.files.list(dirname(folder)),
     ]);
     if (backups?.includes(basename(folder)) === true && (await ports.files.stat(join(folder, MANIFEST_FILE))) !== undefined) {
