@@ -20,7 +20,7 @@ export npm_config_update_notifier := false
 JEST := node --experimental-vm-modules --no-warnings node_modules/jest/bin/jest.js
 
 .PHONY: help toolchain install system build gen gen-check lint format typecheck test test-unit test-database test-host \
-	test-system demo acceptance crash walk bench install-manager install-agent install-cli clean-testbed clean
+	test-system demo acceptance crash pairs walk bench install-manager install-agent install-cli clean-testbed clean
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ acceptance: build system ## Rows of the acceptance tables on real VMs; without C
 
 crash: build system ## Kill everything at every step, then check content; CASES=… chooses
 	node --enable-source-maps test/dist/crash/main.js
+
+pairs: build system ## Two operations of one VM run into one another, every pair, then check content; PAIRS=… chooses
+	node --enable-source-maps test/dist/pairs/main.js
 
 walk: build system ## Random operations with random kills, every invariant after each; SEED=n STEPS=200
 	node --enable-source-maps test/dist/walk/main.js

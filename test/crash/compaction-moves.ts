@@ -23,7 +23,11 @@ export class CompactionMoves {
   }
 
   async start(): Promise<string> {
-    return (await this.bench.stack.api.post<Operation>(`/backups/${this.compacted}/actions/compact`, {})).id;
+    return this.startFor(this.compacted);
+  }
+
+  async startFor(child: Backup['id'] | undefined): Promise<string> {
+    return (await this.bench.stack.api.post<Operation>(`/backups/${child}/actions/compact`, {})).id;
   }
 
   /** One that failed, wherever, is finished by the next one. */

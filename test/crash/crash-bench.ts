@@ -18,11 +18,13 @@ import { TestVm } from '../testbed/test-vm.js';
 import { waitUntil } from '../testbed/wait-until.js';
 import { CompactionMoves } from './compaction-moves.js';
 import { ContentModel } from './content-model.js';
+import { ForeignLayers } from './foreign-layers.js';
 import { ReleaseMoves } from './release-moves.js';
 import { SnapshotMoves } from './snapshot-moves.js';
 import { Strikes } from './strikes.js';
 
 const DEVICE_MIB = 32;
+/** Short, so that a sweep meets the end of a chain. */
 const CHAIN_SIZE = 3;
 /** Backups whose content is compared after every case; older ones were compared when they were young. */
 const COMPARED_BACKUPS = 3;
@@ -42,9 +44,11 @@ export class CrashBench {
   readonly compaction = new CompactionMoves(this);
   readonly release = new ReleaseMoves(this);
   readonly strikes = new Strikes(this);
+  readonly foreignLayers = new ForeignLayers(this);
   /** Files of ours that are in no chain of the VM, and rightly so: those of a disk that was detached. */
   readonly keptFiles = new Set<string>();
-  private restoring: string | undefined;
+  /** Operation → the backup that it restores. */
+  private readonly restoring = new Map<string, Backup['id']>();
   private comparable: string[] = [];
   /** The backup that restores go back to, and its parents before it. */
   private readonly restoreChain: Backup['id'][] = [];
@@ -63,7 +67,7 @@ export class CrashBench {
   }
 
   /** On more hosts than one the VM begins on the first, where operations are struck. */
-  static async create(name: string, { hosts = 1 } = {}): Promise<CrashBench> {
+  static async create(name: string, { hosts = 1, chainSize = CHAIN_SIZE } = {}): Promise<CrashBench> {
     const stack = await SystemStack.start({ name, hosts });
     try {
       const { host } = stack.first;
@@ -76,7 +80,7 @@ export class CrashBench {
       });
       await stack.waitForVm(vm);
       const place = await stack.createStorage('store', { kind: 'slow', sizeMiB: 1024 });
-      await stack.assign(vm, await stack.createOffering('crash', CHAIN_SIZE));
+      await stack.assign(vm, await stack.createOffering('crash', chainSize));
       const model = await ContentModel.create(join(host.dir, 'model'), DEVICE_MIB);
       const keys = new Map<string, string>();
       for (const target of ['vda', 'vdb']) keys.set(target, await stack.volumeKey(vm, target));
@@ -177,9 +181,15 @@ export class CrashBench {
   /** Restores a backup whose content is kept; default: always the same one. It ends the snapshots that there are. */
   async startRestore(backupId: string | undefined = this.restored): Promise<string> {
     if (backupId === undefined) throw new Error('there is no backup to restore');
-    this.restoring = backupId;
-    const wish = this.snapshots.count > 0 ? { dropSnapshots: true } : {};
-    return (await this.stack.startRestore({ id: backupId as Backup['id'] }, wish)).id;
+    const backup = { id: backupId as Backup['id'] };
+    const { id } = await this.stack.startRestore(backup, this.snapshots.count > 0 ? { dropSnapshots: true } : {});
+    this.restoring.set(id, backup.id);
+    return id;
+  }
+
+  /** Those that restores go back to stay for ever. */
+  get backupsToRestore(): readonly string[] {
+    return this.restoreChain;
   }
 
   /** Backups whose content is kept, oldest first. */
@@ -207,15 +217,17 @@ export class CrashBench {
   }
 
   /** A restore that succeeded has brought the kept content back; the files it left behind are released. */
-  async concludeRestore(_operationId: string, succeeded: boolean): Promise<void> {
+  async concludeRestore(operationId: string, succeeded: boolean): Promise<void> {
     if (!succeeded) return;
-    await this.returnToRestored();
+    await this.returnToRestored(operationId);
     await this.release.releaseAll();
   }
 
-  /** The model follows the last restore. */
-  async returnToRestored(): Promise<void> {
-    if (this.restoring !== undefined) await this.model.returnTo(this.restoring);
+  /** The model follows a restore. */
+  async returnToRestored(operationId: string): Promise<void> {
+    const backupId = this.restoring.get(operationId);
+    if (backupId === undefined) throw new Error(`operation ${operationId} is no restore of this bench`);
+    await this.model.returnTo(backupId);
     await this.snapshots.forgetAll();
   }
 

@@ -37,7 +37,8 @@ export async function concludeDelete(bench: CrashBench): Promise<void> {
   await bench.forgetBackups(doomed);
 }
 
-async function deleteNow(bench: CrashBench, wish: object): Promise<void> {
+/** A deletion that must succeed: the way to a place to start from. */
+export async function deleteNow(bench: CrashBench, wish: object): Promise<void> {
   const { operations } = await bench.stack.api.post<Deletion>('/backups/actions/delete', wish);
   for (const { id } of operations) {
     const end = await bench.waitForRest(id);

@@ -58,7 +58,7 @@ const REVERT_VM_SNAPSHOT: CrashOperation = {
   kind: 'RevertVmSnapshot',
   prepare: (bench) => bench.snapshots.beforeReverting(),
   start: (bench) => bench.snapshots.startReverting(),
-  conclude: (bench, _id, succeeded) => bench.snapshots.concludeReverting(succeeded),
+  conclude: (bench, id, succeeded) => bench.snapshots.concludeReverting(id, succeeded),
 };
 
 /** The same operation, cancelled while it stands before a step. */
@@ -137,13 +137,13 @@ export const OPERATIONS: readonly CrashOperation[] = [
     kind: 'DeleteVmSnapshots',
     prepare: (bench) => bench.snapshots.beforeDeleting('running'),
     start: (bench) => bench.snapshots.startDeleting(),
-    conclude: (bench, _id, succeeded) => bench.snapshots.concludeDeleting(succeeded),
+    conclude: (bench, id, succeeded) => bench.snapshots.concludeDeleting(id, succeeded),
   },
   {
     name: 'DeleteVmSnapshots-stopped',
     kind: 'DeleteVmSnapshots',
     prepare: (bench) => bench.snapshots.beforeDeleting('stopped'),
     start: (bench) => bench.snapshots.startDeleting(),
-    conclude: (bench, _id, succeeded) => bench.snapshots.concludeDeleting(succeeded),
+    conclude: (bench, id, succeeded) => bench.snapshots.concludeDeleting(id, succeeded),
   },
 ];

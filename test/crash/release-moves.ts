@@ -31,10 +31,15 @@ export class ReleaseMoves {
   /** A release that a fault kept from its end is asked for again; whatever came, every file is gone in the end, and no other. */
   async conclude(succeeded: boolean): Promise<void> {
     if (!succeeded) await this.releaseAll();
-    const there = [...this.left.values()].filter((path) => existsSync(path));
-    if (there.length > 0) throw new Error(`released, and still there: ${there.join(', ')}`);
+    this.demandGone();
     const listed = await this.list();
     if (listed.length > 0) throw new Error(`released, and still listed: ${listed.map(({ path }) => path).join(', ')}`);
+  }
+
+  /** What was left behind before the release. */
+  demandGone(): void {
+    const there = [...this.left.values()].filter((path) => existsSync(path));
+    if (there.length > 0) throw new Error(`released, and still there: ${there.join(', ')}`);
   }
 
   /** Releases what there is, undisturbed. */
@@ -56,7 +61,8 @@ export class ReleaseMoves {
   }
 
   private async restore(): Promise<void> {
-    await this.bench.demandSuccess(await this.bench.startRestore());
-    await this.bench.returnToRestored();
+    const id = await this.bench.startRestore();
+    await this.bench.demandSuccess(id);
+    await this.bench.returnToRestored(id);
   }
 }

@@ -17,8 +17,8 @@ export class SnapshotMoves {
   /** Oldest first: those that must be listed and hold what the model kept. */
   private readonly held: SnapshotId[] = [];
   private turn = 0;
-  /** The snapshot that the operation under test reverts to or deletes. */
-  private chosen: SnapshotId | undefined;
+  /** Operation → the snapshot that it reverts to or deletes. */
+  private readonly chosen = new Map<string, SnapshotId>();
 
   constructor(
     private readonly bench: CrashBench,
@@ -61,6 +61,18 @@ export class SnapshotMoves {
     await this.bench.withNewContent(power);
   }
 
+  /** One of new content that must succeed: a thing to start from. */
+  async takeNow(): Promise<void> {
+    await this.bench.withNewContent('running');
+    const id = await this.startTaking('no');
+    await this.bench.demandSuccess(id);
+    await this.concludeTaking(id, true);
+  }
+
+  async deleteAll(): Promise<void> {
+    while (this.held.length > 0) await this.deleteNow(this.held[0]);
+  }
+
   async startTaking(quiesce: 'no' | 'require'): Promise<string> {
     const { stack, vm } = this.bench;
     return (await stack.api.post<Operation>(`/vms/${vm.uuid}/snapshots`, { quiesce })).id;
@@ -69,14 +81,18 @@ export class SnapshotMoves {
   /** To the older and to the newer of two in turns, or to the chosen one. */
   async startReverting(choice?: number): Promise<string> {
     this.turn += 1;
-    this.chosen = this.held[choice ?? this.turn % 2];
-    return (await this.bench.stack.startRevert({ id: known(this.chosen) })).id;
+    const snapshot = known(this.held[choice ?? this.turn % 2]);
+    const { id } = await this.bench.stack.startRevert({ id: snapshot });
+    this.chosen.set(id, snapshot);
+    return id;
   }
 
   /** So that a planted tree is used up as it was meant to, or the chosen one. */
   async startDeleting(choice = this.held.length === 2 ? 1 : 0): Promise<string> {
-    this.chosen = this.held[choice];
-    return (await this.bench.stack.startSnapshotDeletion({ id: known(this.chosen) })).id;
+    const snapshot = known(this.held[choice]);
+    const { id } = await this.bench.stack.startSnapshotDeletion({ id: snapshot });
+    this.chosen.set(id, snapshot);
+    return id;
   }
 
   async concludeTaking(operationId: string, succeeded: boolean): Promise<void> {
@@ -92,13 +108,13 @@ export class SnapshotMoves {
     this.held.push(vmSnapshotId);
   }
 
-  async concludeReverting(succeeded: boolean): Promise<void> {
-    if (succeeded) await this.model.returnTo(known(this.chosen));
+  async concludeReverting(operationId: string, succeeded: boolean): Promise<void> {
+    if (succeeded) await this.model.returnTo(known(this.chosen.get(operationId)));
   }
 
-  async concludeDeleting(succeeded: boolean): Promise<void> {
+  async concludeDeleting(operationId: string, succeeded: boolean): Promise<void> {
     if (!succeeded) return;
-    const gone = known(this.chosen);
+    const gone = known(this.chosen.get(operationId));
     this.held.splice(this.held.indexOf(gone), 1);
     await this.model.forget(gone);
   }
@@ -122,12 +138,7 @@ export class SnapshotMoves {
   /** A line of that many snapshots of a running guest, over a backup, each with content of its own. */
   private async plant(count: number): Promise<void> {
     await this.bench.newBackup('under the snapshots');
-    while (this.held.length < count) {
-      await this.bench.withNewContent('running');
-      const id = await this.startTaking('no');
-      await this.bench.demandSuccess(id);
-      await this.concludeTaking(id, true);
-    }
+    while (this.held.length < count) await this.takeNow();
   }
 
   private async revertNow(id: SnapshotId | undefined): Promise<void> {

@@ -77,13 +77,13 @@ export const MOVES: readonly Move[] = [
     name: 'foreign snapshot',
     weight: 1,
     possible: ({ foreignLayer, snapshots }) => !foreignLayer && snapshots === 0,
-    run: (bench) => bench.foreignSnapshot(),
+    run: ({ crash }) => crash.foreignLayers.put(),
   },
   {
     name: 'foreign commit',
     weight: 2,
     possible: ({ foreignLayer, running, snapshots }) => foreignLayer && running && snapshots === 0,
-    run: (bench) => bench.foreignCommit(),
+    run: ({ crash }) => crash.foreignLayers.commit(),
   },
   {
     name: 'leave and join the offering',

@@ -14,13 +14,11 @@ import type { TestVm } from '../testbed/test-vm.js';
 import type { WalkState } from './choose-step.js';
 
 const EXTRA_MIB = 8;
-const FOREIGN = /\.foreign\d+\.qcow2$/;
 
 export class WalkBench {
   private readonly steps = new Map<string, StepName[]>();
   /** Target → what the disk holds for ever. */
   private readonly extra = new Map<string, string>();
-  private foreignLayers = 0;
   private journeys = 0;
 
   private constructor(readonly crash: CrashBench) {}
@@ -35,10 +33,9 @@ export class WalkBench {
 
   async state(): Promise<WalkState> {
     const disks = Object.keys(await this.vm.diskPaths());
-    const [active] = await this.vm.chain('vdb');
     return {
       running: await this.isRunning(),
-      foreignLayer: FOREIGN.test(active?.filename ?? ''),
+      foreignLayer: await this.crash.foreignLayers.onTop(),
       snapshots: this.crash.snapshots.count,
       extraDisks: disks.filter((target) => this.extra.has(target)).sort(),
       attachedEver: this.extra.size,
@@ -98,29 +95,6 @@ export class WalkBench {
     await this.crash.migrate(other, { undefineSource });
     await work();
     await this.crash.migrate(home, { undefineSource });
-  }
-
-  /** Somebody takes a snapshot of the data disk with virsh and keeps no record of it. */
-  async foreignSnapshot(): Promise<void> {
-    this.foreignLayers += 1;
-    const others = Object.keys(await this.vm.diskPaths()).filter((target) => target !== 'vdb');
-    const file = join(this.vm.dir, `vdb.foreign${this.foreignLayers}.qcow2`);
-    await this.vm.host.virsh(
-      ...['snapshot-create-as', this.vm.uuid, '--disk-only', '--atomic', '--no-metadata', '--diskspec', `vdb,file=${file}`],
-      ...others.flatMap((target) => ['--diskspec', `${target},snapshot=no`]),
-    );
-  }
-
-  /** Somebody merges his layer down again. */
-  async foreignCommit(): Promise<void> {
-    const [top, below] = await this.vm.chain('vdb');
-    if (top === undefined || below === undefined || !FOREIGN.test(top.filename))
-      throw new Error('vdb has no foreign layer on top');
-    await this.vm.host.virsh(
-      ...['blockcommit', this.vm.uuid, 'vdb', '--top', top.filename, '--base', below.filename],
-      ...['--active', '--pivot', '--wait'],
-    );
-    await run(['rm', '-f', top.filename]);
   }
 
   /**

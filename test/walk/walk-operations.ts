@@ -53,7 +53,7 @@ export const WALK_OPERATIONS: readonly WalkOperation[] = [
     possible: hasSnapshots,
     prepare: (bench) => bench.withNewContent('stopped'),
     start: (bench, { snapshots }, chance) => bench.snapshots.startReverting(oneOf(snapshots, chance)),
-    conclude: (bench, _id, succeeded) => bench.snapshots.concludeReverting(succeeded),
+    conclude: (bench, id, succeeded) => bench.snapshots.concludeReverting(id, succeeded),
   },
   ...(['running', 'stopped'] as const).map((power): WalkOperation => ({
     name: `DeleteVmSnapshot-any-${power}`,
@@ -61,6 +61,6 @@ export const WALK_OPERATIONS: readonly WalkOperation[] = [
     possible: hasSnapshots,
     prepare: (bench) => bench.withNewContent(power),
     start: (bench, { snapshots }, chance) => bench.snapshots.startDeleting(oneOf(snapshots, chance)),
-    conclude: (bench, _id, succeeded) => bench.snapshots.concludeDeleting(succeeded),
+    conclude: (bench, id, succeeded) => bench.snapshots.concludeDeleting(id, succeeded),
   })),
 ];
