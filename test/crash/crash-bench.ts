@@ -158,6 +158,13 @@ export class CrashBench {
     for (const id of ids) await this.model.forget(id);
   }
 
+  /** Where the VM begins, and the host that it may move to. */
+  get hosts(): { readonly home: StackHost; readonly other: StackHost } {
+    const [home, other] = this.stack.hosts;
+    if (home === undefined || other === undefined) throw new Error('this bench has one host');
+    return { home, other };
+  }
+
   /** Live, by its owner. The definition stays where it was, unless `undefineSource`. */
   async migrate(to: StackHost, options: { undefineSource: boolean }): Promise<void> {
     this.vmNow = await this.stack.migrate(this.vm, to, options);

@@ -1,4 +1,5 @@
 /** What people do to the data disk with virsh, beside Holdfast: a layer on top, and its merge. Owns the layers' names alone. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../testbed/command.js';
 import type { CrashBench } from './crash-bench.js';
@@ -16,14 +17,26 @@ export class ForeignLayers {
     return FOREIGN.test(active?.filename ?? '');
   }
 
+  /** Whether the file of the last one is there, in use or not. */
+  lastIsThere(): boolean {
+    return existsSync(this.fileOf(this.made));
+  }
+
   /** Somebody takes a snapshot of the data disk with virsh and keeps no record of it. */
   async put(): Promise<void> {
     const { vm } = this.bench;
     this.made += 1;
     const others = Object.keys(await vm.diskPaths()).filter((target) => target !== 'vdb');
-    const file = join(vm.dir, `vdb.foreign${this.made}.qcow2`);
     await vm.host.virsh(
-      ...['snapshot-create-as', vm.uuid, '--disk-only', '--atomic', '--no-metadata', '--diskspec', `vdb,file=${file}`],
+      ...[
+        'snapshot-create-as',
+        vm.uuid,
+        '--disk-only',
+        '--atomic',
+        '--no-metadata',
+        '--diskspec',
+        `vdb,file=${this.fileOf(this.made)}`,
+      ],
       ...others.flatMap((target) => ['--diskspec', `${target},snapshot=no`]),
     );
   }
@@ -39,5 +52,9 @@ export class ForeignLayers {
       ...['--active', '--pivot', '--wait'],
     );
     await run(['rm', '-f', top.filename]);
+  }
+
+  private fileOf(number: number): string {
+    return join(this.bench.vm.dir, `vdb.foreign${number}.qcow2`);
   }
 }

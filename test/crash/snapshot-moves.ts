@@ -115,7 +115,8 @@ export class SnapshotMoves {
   async concludeDeleting(operationId: string, succeeded: boolean): Promise<void> {
     if (!succeeded) return;
     const gone = known(this.chosen.get(operationId));
-    this.held.splice(this.held.indexOf(gone), 1);
+    // A restore may have ended it before.
+    if (this.held.includes(gone)) this.held.splice(this.held.indexOf(gone), 1);
     await this.model.forget(gone);
   }
 

@@ -17,6 +17,7 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'release-files': 'done; the chain is open',
     'virsh-snapshot': 'done: incremental; the chain is open',
     'edited-definition': 'done: incremental; the chain is open',
+    migration: 'done: incremental; the chain is open',
   },
   restore: {
     backup: 'done: full; the chain is open',
@@ -24,11 +25,13 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'finish-chain': 'done; the chain is ended',
     'delete-backups': 'refused IN_USE; the chain is ended',
     'take-snapshot': 'done; the chain is ended',
-    'revert-snapshot': 'failed WRONG_STATE; the chain is ended',
-    'delete-snapshot': 'failed WRONG_STATE; the chain is ended',
+    'revert-snapshot': 'failed NOT_FOUND; the chain is ended',
+    // It is gone, as was wished.
+    'delete-snapshot': 'done; the chain is ended',
     compaction: 'done; the chain is ended',
     'release-files': 'done; the chain is ended',
-    'virsh-snapshot': 'failed PLAN_OUTDATED; the chain is open',
+    // Planned anew: the layer is one of the files that the restore leaves behind.
+    'virsh-snapshot': 'done; the chain is ended',
     'edited-definition': 'done; the chain is ended',
   },
   'finish-chain': {
@@ -43,6 +46,8 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'release-files': 'done; the chain is ended',
     'virsh-snapshot': 'done; the chain is ended',
     'edited-definition': 'done; the chain is ended',
+    // What is left of it is done where the VM is then.
+    migration: 'failed NOT_FOUND; the chain is ended',
   },
   'delete-backups': {
     backup: 'done: full; the chain is open',
@@ -56,6 +61,7 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'release-files': 'done; the chain is ended',
     'virsh-snapshot': 'done; the chain is ended',
     'edited-definition': 'done; the chain is ended',
+    migration: 'done; the chain is ended',
   },
   'take-snapshot': {
     backup: 'done: incremental; the chain is open',
@@ -69,6 +75,8 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'release-files': 'done; the chain is open',
     'virsh-snapshot': 'done; the chain is open',
     'edited-definition': 'done; the chain is open',
+    // The new layers are merged where the VM is then.
+    migration: 'failed NOT_FOUND; the chain is open',
   },
   'revert-snapshot': {
     backup: 'done: full; the chain is open',
@@ -89,12 +97,13 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'finish-chain': 'done; the chain is ended',
     'delete-backups': 'done; the chain is ended',
     'take-snapshot': 'done; the chain is open',
-    'revert-snapshot': 'failed WRONG_STATE; the chain is open',
-    'delete-snapshot': 'failed WRONG_STATE; the chain is open',
+    'revert-snapshot': 'failed NOT_FOUND; the chain is open',
+    'delete-snapshot': 'done; the chain is open',
     compaction: 'done; the chain is open',
     'release-files': 'done; the chain is open',
     'virsh-snapshot': 'done; the chain is open',
     'edited-definition': 'done; the chain is open',
+    migration: 'done; the chain is open',
   },
   compaction: {
     backup: 'done: incremental; the chain is open',
@@ -108,6 +117,7 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'release-files': 'done; the chain is open',
     'virsh-snapshot': 'done; the chain is open',
     'edited-definition': 'done; the chain is open',
+    migration: 'done; the chain is open',
   },
   'release-files': {
     backup: 'done: incremental; the chain is open',
@@ -121,6 +131,7 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'release-files': 'failed NOT_FOUND; the chain is open',
     'virsh-snapshot': 'done; the chain is open',
     'edited-definition': 'done; the chain is open',
+    migration: 'done; the chain is open',
   },
 };
 

@@ -31,7 +31,9 @@ export function allCells(): Cell[] {
     });
     return [
       ...PAIR_KINDS.map((second) => cell(second, (bench) => runPair(bench, first, second))),
-      ...OTHER_HANDS.map((hand) => cell(hand, (bench) => runIntrusion(bench, first, hand))),
+      ...OTHER_HANDS.filter(({ running }) => running !== true || first.off !== true).map((hand) =>
+        cell(hand, (bench) => runIntrusion(bench, first, hand)),
+      ),
     ];
   });
 }
@@ -58,7 +60,7 @@ export async function runPairs(wanted: readonly string[] | undefined, print: (li
   try {
     for (const cell of chooseCells(wanted)) {
       if (used === CELLS_PER_BENCH) await renew();
-      bench ??= await CrashBench.create('pairs', { chainSize: CHAIN_SIZE });
+      bench ??= await CrashBench.create('pairs', { hosts: 2, chainSize: CHAIN_SIZE });
       used += 1;
       const began = performance.now();
       try {

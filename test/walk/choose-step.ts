@@ -7,7 +7,7 @@ export interface WalkState {
   readonly running: boolean;
   /** The active layer of the data disk was put on by somebody else. */
   readonly foreignLayer: boolean;
-  /** VM snapshots of Holdfast. Nobody else changes disks or chains meanwhile: it would be the snapshots that suffer. */
+  /** VM snapshots of Holdfast. Nobody takes disks away or changes chains meanwhile: it would be the snapshots that suffer. */
   readonly snapshots: number;
   /** Attached disks beyond the first two, by target. */
   readonly extraDisks: readonly string[];

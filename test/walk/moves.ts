@@ -54,7 +54,7 @@ export const MOVES: readonly Move[] = [
   {
     name: 'attach a disk',
     weight: 2,
-    possible: ({ attachedEver, snapshots }) => attachedEver < MOST_EXTRA_DISKS && snapshots === 0,
+    possible: ({ attachedEver }) => attachedEver < MOST_EXTRA_DISKS,
     run: (bench) => bench.attachDisk(),
   },
   {
@@ -66,7 +66,7 @@ export const MOVES: readonly Move[] = [
   {
     name: 'grow a disk',
     weight: 1,
-    possible: ({ running, snapshots }) => running && snapshots === 0,
+    possible: ({ running }) => running,
     async run({ vm }) {
       const info = await run(['qemu-img', 'info', '-U', '--output=json', await vm.currentFile('vdb')]);
       const bytes = (JSON.parse(info) as { 'virtual-size': number })['virtual-size'] + 1024 * 1024;

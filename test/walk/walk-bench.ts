@@ -88,8 +88,7 @@ export class WalkBench {
 
   /** The running VM does this on the other host, and comes back. Every second time its definition stays where it left. */
   async onOtherHost(work: () => Promise<void>): Promise<void> {
-    const [home, other] = this.crash.stack.hosts;
-    if (home === undefined || other === undefined) throw new Error('a walk has two hosts');
+    const { home, other } = this.crash.hosts;
     this.journeys += 1;
     const undefineSource = this.journeys % 2 === 0;
     await this.crash.migrate(other, { undefineSource });
