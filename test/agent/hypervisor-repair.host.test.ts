@@ -171,7 +171,7 @@ describe('QEMU writes to overlays that libvirt does not know', () => {
       expect((await hypervisor.observe(vm.uuid))?.state).toBe('paused');
       const duties = new GuestDuties(ports);
       await duties.relieveAll();
-      expect(await duties.fulfil(vm.uuid, 'resume', 60_000)).toBe(true);
+      expect(await duties.fulfil(vm.uuid, 'resume', 60_000)).toBe('relieved');
       expect(await expectRightStart()).toBe('running');
       // What a command does that meets it then.
       await hypervisor.bringQemuBackInStep(vm.uuid);

@@ -63,7 +63,10 @@ export const FAULTS: readonly Fault[] = [
       if (await bench.vm.qemuPid()) await bench.vm.killQemu();
       else bench.notes.push('no QEMU ran');
     },
-    heal: nothing,
+    // libvirt may call it running for a moment longer.
+    heal: async ({ vm }) => {
+      await waitUntil('libvirt knows that QEMU is gone', async () => (await vm.domstate()) === 'shut off');
+    },
   },
   {
     // Not a failure: an owner may switch a VM on or off whenever they like.

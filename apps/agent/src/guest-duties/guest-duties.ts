@@ -17,6 +17,12 @@ import { InTurn } from '../process/in-turn.js';
 
 export type DutyKind = 'thaw' | 'resume';
 
+/**
+ * How far a duty is: `relieved`, and every call since it was taken on was answered well; `relieved-late`, the guest has been seen
+ * free, but a call failed before, and what the guest did then is not known; `owed` still.
+ */
+export type Relief = 'relieved' | 'relieved-late' | 'owed';
+
 interface Duty {
   readonly vmUuid: string;
   readonly kind: DutyKind;
@@ -31,6 +37,8 @@ export class GuestDuties {
   private readonly pending = new Map<string, Promise<void>>();
   /** Owed, and not asked for yet: the guest is its owner's, who may touch it at any moment. By file name. */
   private readonly owned = new Set<string>();
+  /** A call for it failed since it was taken on. By file name. */
+  private readonly failed = new Set<string>();
   /** What is done for a duty, from the first look to the removal of its file, and the writing of that file: never at once. */
   private readonly turns = new InTurn();
   private readonly stop = new AbortController();
@@ -55,6 +63,7 @@ export class GuestDuties {
   async owe(vmUuid: string, kind: DutyKind): Promise<void> {
     const duty = { vmUuid, kind };
     this.owned.add(this.name(duty));
+    this.failed.delete(this.name(duty));
     try {
       await this.turns.run(this.name(duty), () => this.write(duty));
     } catch (thrown) {
@@ -65,12 +74,16 @@ export class GuestDuties {
 
   /**
    * Fulfils the duty now, if there is one. Waits at most `patienceMs`; after that it goes on in the background.
-   * Returns whether the guest has been seen free.
    */
-  async fulfil(vmUuid: string, kind: DutyKind, patienceMs: number): Promise<boolean> {
+  async fulfil(vmUuid: string, kind: DutyKind, patienceMs: number): Promise<Relief> {
     const duty = { vmUuid, kind };
     this.owned.delete(this.name(duty));
-    if (!(await this.isOwed(duty))) return true;
+    const free = !(await this.isOwed(duty)) || (await this.isDone(duty, patienceMs));
+    if (!free) return 'owed';
+    return this.failed.has(this.name(duty)) ? 'relieved-late' : 'relieved';
+  }
+
+  private async isDone(duty: Duty, patienceMs: number): Promise<boolean> {
     const loop = this.loopFor(duty);
     const patience = new AbortController();
     const done = await Promise.race([
@@ -122,6 +135,7 @@ export class GuestDuties {
         if (await this.turns.run(this.name(duty), () => this.tryOnce(duty))) return;
       } catch (thrown) {
         const error = HoldfastError.from(thrown);
+        if (!this.owned.has(this.name(duty))) this.failed.add(this.name(duty));
         log.warn(`could not ${duty.kind} the guest yet, trying again`, {
           vm: duty.vmUuid,
           code: error.code,

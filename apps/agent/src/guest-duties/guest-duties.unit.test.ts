@@ -40,9 +40,14 @@ class Guest {
     await this.answerArrives?.();
     return answer;
   }
+  /** Once: it is thawed all the same, as VSS does it. */
+  thawIsRefused = false;
   async thaw(): Promise<void> {
     this.needAgent();
     this.frozen = false;
+    if (!this.thawIsRefused) return;
+    this.thawIsRefused = false;
+    throw new HoldfastError('TOOL_FAILED', 'writes could not be held');
   }
   async resume(): Promise<void> {
     this.needLibvirt();
@@ -109,6 +114,18 @@ describe('duties to guests', () => {
     expect(await readdir(dir)).toEqual([]);
   });
 
+  it('tells a guest whose thaw was refused before it was seen thawed, and begins anew with the next duty', async () => {
+    const guest = new Guest();
+    const { duties: owed } = await duties(guest);
+    await owed.owe(vm, 'thaw');
+    guest.frozen = true;
+    guest.thawIsRefused = true;
+    expect(await owed.fulfil(vm, 'thaw', 60_000)).toBe('relieved-late');
+    await owed.owe(vm, 'thaw');
+    guest.frozen = true;
+    expect(await owed.fulfil(vm, 'thaw', 60_000)).toBe('relieved');
+  });
+
   it('goes on after a death with what an earlier life owed', async () => {
     const guest = new Guest();
     const first = await duties(guest);
@@ -132,8 +149,8 @@ describe('duties to guests', () => {
     await owed.owe(vm, 'thaw');
     await owed.owe(vm, 'resume');
     guest.state = 'shut-off';
-    expect(await owed.fulfil(vm, 'thaw', 60_000)).toBe(true);
-    expect(await owed.fulfil(vm, 'resume', 60_000)).toBe(true);
+    expect(await owed.fulfil(vm, 'thaw', 60_000)).toBe('relieved');
+    expect(await owed.fulfil(vm, 'resume', 60_000)).toBe('relieved');
     expect(guest.state).toBe('shut-off');
     expect(await readdir(dir)).toEqual([]);
   });
@@ -163,7 +180,7 @@ describe('duties to guests', () => {
     await owed.owe(vm, 'resume');
     guest.state = 'paused';
     guest.orphaned = true;
-    expect(await owed.fulfil(vm, 'resume', 60_000)).toBe(true);
+    expect(await owed.fulfil(vm, 'resume', 60_000)).toBe('relieved');
     expect(guest.tended).toBe(1);
   });
 
@@ -184,7 +201,7 @@ describe('duties to guests', () => {
     // Its owner has not asked for the thaw yet.
     expect(guest.frozen).toBe(true);
     expect(await readdir(dir)).toEqual([`${vm}.thaw.duty`]);
-    expect(await owed.fulfil(vm, 'thaw', 60_000)).toBe(true);
+    expect(await owed.fulfil(vm, 'thaw', 60_000)).toBe('relieved');
     expect(guest.frozen).toBe(false);
     expect(await readdir(dir)).toEqual([]);
   });
@@ -194,7 +211,7 @@ describe('duties to guests', () => {
     const { duties: owed, dir } = await duties(guest);
     await owed.owe(vm, 'resume');
     guest.libvirtAnswers = false;
-    expect(await owed.fulfil(vm, 'resume', 100)).toBe(false);
+    expect(await owed.fulfil(vm, 'resume', 100)).toBe('owed');
     await owed.owe(vm, 'resume');
     guest.libvirtAnswers = true;
     await patience();
@@ -203,7 +220,7 @@ describe('duties to guests', () => {
     guest.state = 'paused';
     await patience();
     expect(guest.state).toBe('paused');
-    expect(await owed.fulfil(vm, 'resume', 60_000)).toBe(true);
+    expect(await owed.fulfil(vm, 'resume', 60_000)).toBe('relieved');
     expect(guest.state).toBe('running');
     expect(await readdir(dir)).toEqual([]);
   });
@@ -223,7 +240,7 @@ describe('duties to guests', () => {
     guest.repair = async () => {
       guest.qemuPath = undefined;
     };
-    expect(await done).toBe(true);
+    expect(await done).toBe('relieved-late');
     expect(guest.state).toBe('running');
   });
 
@@ -240,7 +257,7 @@ describe('duties to guests', () => {
     await patience();
     expect(guest.state).toBe('paused');
     guest.definedPath = 'overlay';
-    expect(await done).toBe(true);
+    expect(await done).toBe('relieved-late');
     expect(guest.state).toBe('running');
   });
 
@@ -248,7 +265,7 @@ describe('duties to guests', () => {
     const guest = new Guest();
     const { duties: owed } = await duties(guest);
     guest.state = 'paused';
-    expect(await owed.fulfil(vm, 'resume', 60_000)).toBe(true);
+    expect(await owed.fulfil(vm, 'resume', 60_000)).toBe('relieved');
     expect(guest.state).toBe('paused');
   });
 });

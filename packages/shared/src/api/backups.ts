@@ -43,7 +43,10 @@ export const backupSchema = z.object({
   endOfChain: z.boolean(),
   protected: z.boolean().describe('Never deleted by retention; refused to everybody until it is unprotected'),
   quiesce: quiesceSchema,
-  quiesced: z.boolean().optional(),
+  quiesced: z
+    .boolean()
+    .optional()
+    .describe('The guest confirmed that it was frozen until the snapshot was finished; false: crash-consistent'),
   frozenMs: z.number().int().optional().describe('How long guest file systems were frozen'),
   parentId: backupIdSchema.optional(),
   storageId: storageIdSchema,

@@ -7,6 +7,7 @@ import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import type { ErrorCode } from '@holdfast/shared/errors/error-codes.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { CommandHeader, StepContext } from '../../operations/command.js';
+import type { Relief } from '../../guest-duties/guest-duties.js';
 import type { CommandPorts } from '../ports.js';
 import { discardDelta } from '../merge/discard-delta.js';
 import type { QuiesceWish } from '../requests.js';
@@ -94,16 +95,14 @@ export async function takeMoment(
     if (!frozen) return { ...record, quiesced: false, frozenMs: 0 };
     const thawed = await context.step('thaw', '', {}, async () => {
       const status = await freezeStatus(ports, vmUuid);
-      const stillFrozen = status === 'frozen' && !budgetPassed;
-      await ports.duties.fulfil(vmUuid, 'thaw', CALL_MS);
-      if (!stillFrozen) await demandHere(ports, wish);
-      const silent = status === undefined && !budgetPassed;
-      return { quiesced: stillFrozen, silent, frozenMs: ports.clock.now() - froze.startedAtUnixMs };
+      const before = budgetPassed ? 'thawed' : status;
+      const hold = holdOf(before, await ports.duties.fulfil(vmUuid, 'thaw', CALL_MS));
+      if (hold !== 'held') await demandHere(ports, wish);
+      return { quiesced: hold === 'held', hold, frozenMs: ports.clock.now() - froze.startedAtUnixMs };
     });
     if (!thawed.quiesced) {
-      const reason = thawed.silent
-        ? 'the guest did not say whether it was still frozen when the snapshot was finished'
-        : `the guest was thawed before the snapshot was finished (budget ${wish.freezeBudgetMs} ms)`;
+      const reason =
+        WHY_NOT_HELD[thawed.hold] ?? `the guest was thawed before the snapshot was finished (budget ${wish.freezeBudgetMs} ms)`;
       if (wish.quiesce === 'require') throw new HoldfastError('FREEZE_FAILED', `Not quiesced: ${reason}.`, { vmId: vmUuid });
       context.warn(`Not quiesced: ${reason}. The ${wish.what} is crash-consistent.`);
     }
@@ -112,6 +111,25 @@ export async function takeMoment(
     budget.abort();
     await ports.duties.fulfil(vmUuid, 'thaw', CALL_MS);
   }
+}
+
+/** Whether the guest wrote nothing from its freeze until the snapshot was finished, as far as it can be known. */
+type Hold = 'held' | 'released' | 'silent' | 'unproven';
+
+const WHY_NOT_HELD: { readonly [hold in Hold]?: string } = {
+  silent: 'the guest did not say whether it was still frozen when the snapshot was finished',
+  unproven:
+    'the guest said that it was frozen when the snapshot was finished, but did not confirm it when it was thawed (Windows holds its writes for 10 seconds at most, and tells only then that it let go)',
+};
+
+/**
+ * `before`: what the guest said just before it was thawed. A Windows guest says "frozen" also when its VSS has let go by itself;
+ * then the thaw is refused. One whose answer was lost may have refused it.
+ */
+function holdOf(before: 'frozen' | 'thawed' | undefined, relief: Relief): Hold {
+  if (before === undefined) return 'silent';
+  if (before === 'thawed') return 'released';
+  return relief === 'relieved' ? 'held' : 'unproven';
 }
 
 type Freeze = { readonly frozen: boolean; readonly startedAtUnixMs: number; readonly reason?: string };

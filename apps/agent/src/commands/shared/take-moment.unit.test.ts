@@ -3,6 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { StepContext } from '../../operations/command.js';
 import type { CommandPorts } from '../ports.js';
+import type { Relief } from '../../guest-duties/guest-duties.js';
 import { takeMoment, type MomentWish } from './take-moment.js';
 
 const answers = {
@@ -13,7 +14,7 @@ const answers = {
   },
 };
 
-async function moment(status: keyof typeof answers, quiesce: 'try' | 'require' = 'try') {
+async function moment(status: keyof typeof answers, quiesce: 'try' | 'require' = 'try', relief: Relief = 'relieved') {
   const warnings: string[] = [];
   const done = async (): Promise<void> => {};
   const ports = {
@@ -21,7 +22,7 @@ async function moment(status: keyof typeof answers, quiesce: 'try' | 'require' =
       ...{ domainXml: async () => '<domain/>', observe: async () => ({}), freeze: done, snapshotDisks: done },
       freezeStatus: answers[status],
     },
-    duties: { owe: done, fulfil: done },
+    duties: { owe: done, fulfil: async () => relief },
     clock: { now: () => 0, sleep: () => new Promise<void>(() => {}) },
   } as unknown as CommandPorts;
   const step = async (_name: string, _subject: string, intent: unknown, act: (...args: unknown[]) => unknown) =>
@@ -42,5 +43,11 @@ describe('the guest of a moment', () => {
     const silent = await moment('silent');
     expect(silent).toMatchObject({ quiesced: false, warnings: [expect.stringContaining('did not say whether')] });
     await expect(moment('silent', 'require')).rejects.toMatchObject({ code: 'FREEZE_FAILED' });
+  });
+
+  it.each(['relieved-late', 'owed'] as const)('is not said to have been when its thaw was not confirmed (%s)', async (relief) => {
+    const unproven = await moment('frozen', 'try', relief);
+    expect(unproven).toMatchObject({ quiesced: false, warnings: [expect.stringContaining('did not confirm it')] });
+    await expect(moment('frozen', 'require', relief)).rejects.toMatchObject({ code: 'FREEZE_FAILED' });
   });
 });

@@ -528,6 +528,7 @@ export interface ErrorInfo_FieldsEntry {
 
 export interface TakeBackupResult {
   volumes: TakeBackupVolumeResult[];
+  /** The guest confirmed that it was frozen until the snapshot was finished. */
   quiesced: boolean;
   /** Time between freeze and thaw, 0 when not frozen. */
   frozenMs: number;
@@ -636,6 +637,7 @@ export interface DeleteBackupsResult {
 
 export interface TakeVmSnapshotResult {
   volumes: TakeVmSnapshotVolumeResult[];
+  /** As in TakeBackupResult. */
   quiesced: boolean;
   frozenMs: number;
   frozenAtUnixMs: bigint;

@@ -237,7 +237,7 @@ export interface Backup {
   isolated: boolean;
   endOfChain: boolean;
   quiesce: Quiesce;
-  /** Whether the guest's file systems were frozen; absent: not yet known. */
+  /** The guest confirmed that it was frozen until the snapshot was finished; false: crash-consistent; absent: not yet known. */
   quiesced?: boolean | undefined;
   frozenMs?: number | undefined;
   parentId?: string | undefined;

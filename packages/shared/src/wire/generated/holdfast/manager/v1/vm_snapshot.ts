@@ -163,7 +163,7 @@ export interface VmSnapshot {
   /** It holds memory or is kept inside an image: listed only. */
   leftToVirsh: boolean;
   quiesce: Quiesce;
-  /** Absent: not known. */
+  /** As of a backup. Absent: not known. */
   quiesced?: boolean | undefined;
   frozenMs?:
     | number
