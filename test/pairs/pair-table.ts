@@ -51,7 +51,7 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
   'delete-backups': {
     backup: 'done: full; the chain is open',
-    restore: 'failed WRONG_STATE; the chain is ended',
+    restore: 'refused WRONG_STATE; the chain is ended',
     'finish-chain': 'done; the chain is ended',
     'delete-backups': 'done; the chain is ended',
     'take-snapshot': 'done; the chain is ended',
