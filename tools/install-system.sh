@@ -7,6 +7,7 @@ packages=(
   qemu-system-x86 qemu-utils qemu-block-extra          # QEMU, qemu-img, qemu-storage-daemon
   libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-system libvirt-clients
   qemu-guest-agent busybox-static cpio kmod            # parts of the test guest
+  swtpm swtpm-tools                                    # without them libvirt refuses a VM with a TPM
   b3sum postgresql-15 e2fsprogs util-linux mount procps openssl ca-certificates
 )
 [ "${1:-}" = "--bench" ] && packages+=(virtnbdbackup) # only `make bench` compares against it

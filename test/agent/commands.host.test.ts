@@ -280,7 +280,7 @@ describe('the commands of the agent on a real VM', () => {
     await expect(vm.readFile('/mnt/vda/four')).rejects.toThrow();
   });
 
-  it('brings a VM back that is gone, with its NVRAM', async () => {
+  it('brings a VM back that is gone, with its NVRAM, and says that the state of its TPM is no part of it', async () => {
     await vm.shutdown();
     const nvram = join(vm.dir, 'nvram file.fd');
     await writeFile(nvram, 'variables of the firmware');
@@ -288,19 +288,21 @@ describe('the commands of the agent on a real VM', () => {
     const xml = await vm.xml('inactive');
     await writeFile(
       definition,
-      xml.replace(
-        '</type>',
-        `</type><loader readonly='yes' type='pflash'>/usr/share/firmware.fd</loader><nvram>${nvram}</nvram>`,
-      ),
+      xml
+        .replace('</type>', `</type><loader readonly='yes' type='pflash'>/usr/share/firmware.fd</loader><nvram>${nvram}</nvram>`)
+        .replace('</devices>', `<tpm model='tpm-tis'><backend type='emulator' version='2.0'/></tpm></devices>`),
     );
     await host.virsh('define', definition);
     const content = await reference();
-    const taken = await backup(undefined, content);
+    const asked = await rig.backupRequest(keys, undefined);
+    const taken = await rig.end('TakeBackup', asked);
+    expect(taken).toMatchObject({ state: 'Succeeded', warnings: [expect.stringContaining('emulated TPM')] });
     await host.virsh('undefine', vm.uuid, '--keep-nvram');
     await rm(nvram);
     const wish = [...keys].map(([target, key]) => ({ key, target, newPath: join(vm.dir, `${target}.back.qcow2`) }));
-    const request: RestoreBackupRequest = { ...rig.restoreRequest(taken.id, wish), defineMissingAs: 'back again' };
-    await rig.run('RestoreBackup', request);
+    const request: RestoreBackupRequest = { ...rig.restoreRequest(asked.backupId, wish), defineMissingAs: 'back again' };
+    const back = await rig.end('RestoreBackup', request);
+    expect(back).toMatchObject({ state: 'Succeeded', warnings: [expect.stringContaining('emulated TPM')] });
     expect(await readFile(nvram, 'utf8')).toBe('variables of the firmware');
     expect((await host.virsh('domname', vm.uuid)).trim()).toBe('back again');
     for (const target of keys.keys()) {

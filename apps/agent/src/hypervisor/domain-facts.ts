@@ -41,6 +41,8 @@ export interface DomainFacts {
   readonly vcpus: number;
   readonly memoryBytes: bigint;
   readonly nvramPath: string | undefined;
+  /** It has a TPM whose state libvirt keeps in files of its own (swtpm), beside disks and NVRAM. */
+  readonly emulatedTpm: boolean;
   readonly guestAgentConnected: boolean;
   /** Hard disks, in order. CD-ROM and floppy drives are left out. */
   readonly disks: readonly DiskFacts[];
@@ -70,6 +72,7 @@ export function readDomain(xml: string): DomainFacts {
     vcpus: Number(attribute(vcpu, 'current') ?? vcpu?.textContent ?? '1'),
     memoryBytes: memoryBytes(child(root, 'memory')),
     nvramPath: nvram === undefined ? undefined : (attribute(child(nvram, 'source'), 'file') ?? ownText(nvram)),
+    emulatedTpm: children(devices, 'tpm').some((tpm) => attribute(child(tpm, 'backend'), 'type') === 'emulator'),
     guestAgentConnected: attribute(agent, 'state') === 'connected',
     disks: drives.filter((disk) => !isRemovable(disk)).map(readDisk),
     targets: drives.map((disk) => attribute(child(disk, 'target'), 'dev') ?? ''),

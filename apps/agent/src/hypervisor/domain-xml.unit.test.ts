@@ -40,6 +40,7 @@ const domain = `<domain type='kvm' id='7' xmlns:qemu='http://libvirt.org/schemas
     <disk type='file' device='cdrom'><source file='/iso/x.iso'/><target dev='sda' bus='sata'/><readonly/></disk>
     <disk type='file' device='disk'><source file='/pool/c.img'/><target dev='sdb' bus='scsi'/><address type='drive' controller='0' bus='0' target='0' unit='1'/></disk>
     <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0' state='connected'/></channel>
+    <tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>
   </devices>
   <qemu:commandline><qemu:arg value='-foo'/></qemu:commandline>
 </domain>`;
@@ -52,14 +53,16 @@ describe('readDomain', () => {
     expect(facts.disks[0]?.path).toBe(odd);
   });
 
-  it('reads size, firmware store and guest agent', () => {
+  it('reads size, firmware store, TPM and guest agent', () => {
     expect(facts).toMatchObject({
       id: '7',
       vcpus: 2,
       memoryBytes: 2n << 30n,
       nvramPath: '/pool/nvram.fd',
+      emulatedTpm: true,
       guestAgentConnected: true,
     });
+    expect(readDomain(domain.replace(`type='emulator'`, `type='passthrough'`)).emulatedTpm).toBe(false);
   });
 
   it('lists hard disks with their chain, and leaves CD-ROM drives out', () => {

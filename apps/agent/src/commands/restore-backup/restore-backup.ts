@@ -118,7 +118,7 @@ async function restoreAndSwitch(ports: CommandPorts, request: RestoreBackupReque
     if (HoldfastError.from(thrown).code === 'NOT_FOUND') return undefined;
     throw thrown;
   });
-  if (oldXml === undefined) await restoreNvram(ports, request, context, backup, root);
+  if (oldXml === undefined) await restoreFirmwareState(ports, request, context, backup, root);
   const wish = { newXml: restoredXml(request, backup, oldXml), ...(oldXml === undefined ? {} : { oldXml }) };
   await context.step('switch', '', wish, async (intent) => {
     await switchDefinition(ports, { ...request, what: 'restore' }, context, { oldXml: intent.oldXml, newXml: intent.newXml });
@@ -126,8 +126,8 @@ async function restoreAndSwitch(ports: CommandPorts, request: RestoreBackupReque
   });
 }
 
-/** A VM that is gone gets its NVRAM back with its definition; the NVRAM of one that exists is its own. */
-async function restoreNvram(
+/** A VM that is gone gets its NVRAM back with its definition, and no TPM; those of one that exists are its own. */
+async function restoreFirmwareState(
   ports: CommandPorts,
   request: RestoreBackupRequest,
   context: StepContext,
@@ -135,7 +135,12 @@ async function restoreNvram(
   root: string,
 ): Promise<void> {
   const { nvramFile } = backup.manifest;
-  const path = readDomain(backup.domainXml).nvramPath;
+  const { nvramPath: path, emulatedTpm } = readDomain(backup.domainXml);
+  if (emulatedTpm) {
+    context.warn(
+      `VM ${request.header.vmName} has an emulated TPM, whose state is no part of the backup. Unless this host still has it, it begins empty, and the guest wants the recovery keys of what it has sealed to it.`,
+    );
+  }
   if (nvramFile === undefined || path === undefined) return;
   const from = join(root, backupFolder(request.header.vmUuid, request.backupId), nvramFile);
   await context.step('restore-nvram', '', { from, path }, async (intent) => {

@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { DOMAIN_XML_FILE, NVRAM_FILE, PARTIAL_SUFFIX, backupFolder } from '@holdfast/shared/manifest/paths.js';
 import type { StepContext } from '../../operations/command.js';
+import { readDomain } from '../../hypervisor/domain-facts.js';
 import type { CommandPorts } from '../ports.js';
 import type { TakeBackupRequest } from '../requests.js';
 import { explainStorageFailure } from '../shared/explain-storage-failure.js';
@@ -28,6 +29,11 @@ export async function describe(
   const folder = join(root, backupFolder(request.header.vmUuid, request.backupId));
   const { nvramPath } = plan;
   await context.step('describe', '', { folder }, async () => {
+    if (readDomain(moment.domainXml).emulatedTpm) {
+      context.warn(
+        `VM ${request.header.vmName} has an emulated TPM, whose state is no part of a backup. Keep the recovery keys of what the guest seals to it (BitLocker, for example).`,
+      );
+    }
     try {
       await together(context.signal, [
         () => ports.files.writeText(join(folder, DOMAIN_XML_FILE) + PARTIAL_SUFFIX, moment.domainXml),
