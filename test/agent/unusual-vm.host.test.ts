@@ -60,6 +60,9 @@ async function demandBackup(id: string, expected: ReadonlyMap<string, string>): 
   }
 }
 
+/** Of a qcow2 disk: raw ones have no place for a bitmap. */
+const checkpointOf = (target: string): string[] => ['--diskspec', `${target},checkpoint=${target === 'vda' ? 'bitmap' : 'no'}`];
+
 /** What a failed or refused operation must not change. */
 async function state() {
   const backups = join(rig.storage.source, 'backups', vm.uuid);
@@ -113,6 +116,26 @@ describe('a VM without guest agent, whose files have odd names', () => {
     // Every delta went back into the file with the odd name.
     expect(await vm.currentFile('vda')).toBe(join(vm.dir, NAMES.vda));
     expect(await vm.currentFile('vdb')).toBe(join(vm.dir, NAMES.vdb));
+  });
+
+  it('has a checkpoint of another tool: backed up while it runs; off, libvirt refuses, and the checkpoint is named', async () => {
+    await vm.start();
+    await host.virsh('checkpoint-create-as', vm.uuid, 'nightly-a', ...[...keys.keys()].flatMap(checkpointOf));
+    const content = await write('four');
+    const isolated = { isolated: true };
+    const running = await rig.backupRequest(keys, undefined, isolated);
+    await rig.run('TakeBackup', running);
+    await demandBackup(running.backupId, content);
+    await vm.destroy();
+    const before = await state();
+    const end = await rig.end('TakeBackup', await rig.backupRequest(keys, undefined, isolated));
+    expect(end).toMatchObject({ state: 'Failed', vmOutcome: 'AsBefore', error: { code: 'WRONG_STATE' } });
+    expect(end.error?.message).toContain('off and has a checkpoint of another tool (nightly-a). Start the VM, or delete');
+    expect(await state()).toEqual(before);
+    await host.virsh('checkpoint-delete', vm.uuid, 'nightly-a', '--metadata');
+    const stopped = await rig.backupRequest(keys, undefined, isolated);
+    await rig.run('TakeBackup', stopped);
+    await demandBackup(stopped.backupId, content);
   });
 
   it('is restored to wherever it shall be, and starts from its new files', async () => {

@@ -63,6 +63,8 @@ export interface Hypervisor {
 
   /** True when libvirt holds the memory of the stopped domain (virsh managedsave): its next start takes the disks named there. */
   hasSavedState(uuid: string): Promise<boolean>;
+  /** Names of libvirt's checkpoints of the VM: other backup tools make them. */
+  checkpoints(uuid: string): Promise<readonly string[]>;
   /** The file of each disk, by target, that the saved state of the domain will start with. Ask only when it has one. */
   savedSources(uuid: string): Promise<ReadonlyMap<string, string>>;
 

@@ -131,6 +131,11 @@ export class VirshHypervisor implements Hypervisor {
     return saved.split('\n').includes(checked(uuid));
   }
 
+  async checkpoints(uuid: string): Promise<readonly string[]> {
+    const names = await this.onDomain(uuid, ['checkpoint-list', '--name']);
+    return names.split('\n').filter((name) => name !== '');
+  }
+
   async savedSources(uuid: string): Promise<ReadonlyMap<string, string>> {
     return diskSources(await this.onDomain(uuid, ['managedsave-dumpxml']));
   }

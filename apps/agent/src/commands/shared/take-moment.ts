@@ -11,6 +11,7 @@ import type { Relief } from '../../guest-duties/guest-duties.js';
 import type { CommandPorts } from '../ports.js';
 import { discardDelta } from '../merge/discard-delta.js';
 import type { QuiesceWish } from '../requests.js';
+import { explainSnapshotRefusal } from './explain-snapshot-refusal.js';
 import { demandSavedWith } from './saved-state.js';
 import { chainPaths, diskOf, observeSettled, withHypervisor } from './observe-settled.js';
 
@@ -210,7 +211,8 @@ async function snapshot(ports: CommandPorts, wish: MomentWish, context: StepCont
   } catch (thrown) {
     // Unknown, not failed: what counts is which files QEMU writes to now. libvirt goes on when its caller dies, and the look waits for
     // it: until a snapshot is done, libvirt tells neither the definition of a stopped VM nor what the QEMU of a running one has open.
-    if (sight(wish, await observeAgain(ports, wish, context)) !== 'all') throw HoldfastError.from(thrown);
+    const domain = await observeAgain(ports, wish, context);
+    if (sight(wish, domain) !== 'all') throw await explainSnapshotRefusal(ports, wish.what, domain, thrown);
     context.warn('The snapshot call failed, and yet the snapshot is there.');
   }
 }
