@@ -8,10 +8,10 @@ const PART = [
   'restore x delete-backups',
   'restore x edited-definition',
   'finish-chain x virsh-snapshot',
-  'delete-backups x restore',
+  'delete-backups x backup',
   'take-snapshot x restore',
   'revert-snapshot x backup',
-  'compaction x delete-backups',
+  'compaction x restore',
 ];
 const PART_MS = 1_800_000;
 
