@@ -128,7 +128,7 @@ const TABLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
     'revert-snapshot': 'done; the chain is ended',
     'delete-snapshot': 'done; the chain is open',
     compaction: 'done; the chain is open',
-    'release-files': 'failed NOT_FOUND; the chain is open',
+    'release-files': 'refused NOT_FOUND; the chain is open',
     'virsh-snapshot': 'done; the chain is open',
     'edited-definition': 'done; the chain is open',
     migration: 'done; the chain is open',

@@ -4,12 +4,9 @@ import { runPairs } from './run-pairs.js';
 
 const PART = [
   'backup x compaction',
-  'backup x delete-snapshot',
-  'restore x delete-backups',
   'restore x edited-definition',
   'finish-chain x virsh-snapshot',
   'delete-backups x backup',
-  'take-snapshot x restore',
   'revert-snapshot x backup',
   'compaction x restore',
 ];
