@@ -109,17 +109,7 @@ describe('the commands of the agent on a real VM', () => {
 
   it('takes an incremental backup over a foreign snapshot and merges the parent delta alone', async () => {
     await write('two');
-    await host.virsh(
-      'snapshot-create-as',
-      vm.uuid,
-      '--disk-only',
-      '--atomic',
-      '--no-metadata',
-      '--diskspec',
-      `vda,file=${vm.dir}/foreign.qcow2`,
-      '--diskspec',
-      'vdb,snapshot=no',
-    );
+    await vm.snapshotByHand({ vda: `${vm.dir}/foreign.qcow2` });
     secondContent = await write('three');
     second = await backup(full, secondContent);
     // vol ← foreign ← delta, and vol ← delta.
@@ -138,13 +128,12 @@ describe('the commands of the agent on a real VM', () => {
 
   it('lets the guest go on before it looks at the new layers, and another layer over them is no drift', async () => {
     const foreign = join(vm.dir, 'over-ours.qcow2');
-    const specs = ['--diskspec', `vda,file=${foreign}`, '--diskspec', 'vdb,snapshot=no'];
     let status = '';
     before = {
       step: 'look',
       act: async () => {
         status = await vm.fsfreezeStatus();
-        await host.virsh('snapshot-create-as', vm.uuid, '--disk-only', '--atomic', '--no-metadata', ...specs);
+        await vm.snapshotByHand({ vda: foreign });
       },
     };
     try {

@@ -47,10 +47,8 @@ async function write(target: string, name: string): Promise<void> {
 
 /** A snapshot as Holdfast takes it: the layer in use becomes the snapshot's, the guest writes to `overlay`. */
 async function snapshot(target: string, overlay: string): Promise<{ layer: string; content: string }> {
-  const other = target === 'vda' ? 'vdb' : 'vda';
   const layer = await vm.currentFile(target);
-  const disks = ['--diskspec', `${target},file=${overlay}`, '--diskspec', `${other},snapshot=no`];
-  await host.virsh('snapshot-create-as', vm.uuid, '--disk-only', '--atomic', '--no-metadata', ...disks);
+  await vm.snapshotByHand({ [target]: overlay });
   return { layer, content: await keep(layer) };
 }
 

@@ -24,21 +24,8 @@ export class ForeignLayers {
 
   /** Somebody takes a snapshot of the data disk with virsh and keeps no record of it. */
   async put(): Promise<void> {
-    const { vm } = this.bench;
     this.made += 1;
-    const others = Object.keys(await vm.diskPaths()).filter((target) => target !== 'vdb');
-    await vm.host.virsh(
-      ...[
-        'snapshot-create-as',
-        vm.uuid,
-        '--disk-only',
-        '--atomic',
-        '--no-metadata',
-        '--diskspec',
-        `vdb,file=${this.fileOf(this.made)}`,
-      ],
-      ...others.flatMap((target) => ['--diskspec', `${target},snapshot=no`]),
-    );
+    await this.bench.vm.snapshotByHand({ vdb: this.fileOf(this.made) });
   }
 
   /** Somebody merges his layer down again. The VM runs. */

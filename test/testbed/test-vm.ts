@@ -287,6 +287,15 @@ export class TestVm {
     await waitUntil(`QEMU of ${this.name} has ended`, async () => (await this.qemuPid()) === undefined, { intervalMs: 5 });
   }
 
+  /** Somebody puts these files over disks, by target, in one moment, and keeps no record of it. The other disks stay as they are. */
+  async snapshotByHand(files: Readonly<Record<string, string>>): Promise<void> {
+    const specs = Object.keys(await this.diskPaths()).flatMap((target) => {
+      const file = files[target];
+      return ['--diskspec', `${target},${file === undefined ? 'snapshot=no' : `file=${file}`}`];
+    });
+    await this.host.virsh('snapshot-create-as', this.uuid, '--disk-only', '--atomic', '--no-metadata', ...specs);
+  }
+
   private async sources(...flags: string[]): Promise<Record<string, string>> {
     const xml = await this.host.virsh('dumpxml', this.uuid, ...flags);
     const found: Record<string, string> = {};

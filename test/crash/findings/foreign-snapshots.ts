@@ -8,11 +8,8 @@ export const foreignSnapshots: Finding = {
     for (let round = 1; round <= 4; round += 1) {
       for (let layer = 1; layer < round; layer += 1) {
         await bench.runningWithNewContent();
-        const specs = ['vda', 'vdb'].flatMap((target) => [
-          '--diskspec',
-          `${target},file=${join(bench.vm.dir, `foreign-${round}-${layer}-${target}.qcow2`)}`,
-        ]);
-        await bench.host.virsh('snapshot-create-as', bench.vm.uuid, '--disk-only', '--atomic', '--no-metadata', ...specs);
+        const fileOf = (target: string): string => join(bench.vm.dir, `foreign-${round}-${layer}-${target}.qcow2`);
+        await bench.vm.snapshotByHand({ vda: fileOf('vda'), vdb: fileOf('vdb') });
       }
       if (round === 3) await bench.stoppedWithNewContent();
       else await bench.runningWithNewContent();
