@@ -26,6 +26,7 @@ import { noBreakpoints } from '../../apps/agent/src/operations/no-breakpoints.js
 import type { OperationView } from '../../apps/agent/src/operations/operation-view.js';
 import { OperationRunner } from '../../apps/agent/src/operations/runner.js';
 import { StartGuard } from '../../apps/agent/src/start-guard/start-guard.js';
+import { ChildFileLooks } from '../../apps/agent/src/looks/child-file-looks.js';
 import { ChildTargetFiles } from '../../apps/agent/src/secondary/child-target-files.js';
 import { KnownRoots } from '../../apps/agent/src/secondary/known-roots.js';
 import { MountedStorageLeases } from '../../apps/agent/src/secondary/mounted-storage-leases.js';
@@ -74,7 +75,7 @@ export class CommandRig {
     const tools = new CountingRunner();
     const stateDir = join(host.dir, 'rig');
     const roots = new KnownRoots([host.dir]);
-    const files = new ChildTargetFiles(tools, roots);
+    const files = new ChildTargetFiles(tools, new ChildFileLooks(tools), roots);
     const images = imageTool(tools);
     const hypervisor = hypervisorOf(host, tools);
     const clock = options.clock ?? systemClock;

@@ -14,6 +14,7 @@ import { noBreakpoints } from '../../apps/agent/src/operations/no-breakpoints.js
 import { OperationRunner } from '../../apps/agent/src/operations/runner.js';
 import type { OperationView } from '../../apps/agent/src/operations/operation-view.js';
 import type { ToolCall, ToolResult } from '../../apps/agent/src/process/tool-runner.js';
+import { ChildFileLooks } from '../../apps/agent/src/looks/child-file-looks.js';
 import { ChildTargetFiles } from '../../apps/agent/src/secondary/child-target-files.js';
 import { KnownRoots } from '../../apps/agent/src/secondary/known-roots.js';
 import { MountedStorageLeases } from '../../apps/agent/src/secondary/mounted-storage-leases.js';
@@ -62,7 +63,7 @@ export class CompactionRig {
     const tools = killCommits === undefined ? new CountingRunner() : new CommitKiller(killCommits.kills, killCommits.look);
     const stateDir = join(dir, 'state');
     const roots = new KnownRoots([chain.root]);
-    const files = new ChildTargetFiles(tools, roots);
+    const files = new ChildTargetFiles(tools, new ChildFileLooks(tools), roots);
     const log = silentLog;
     const clock = systemClock;
     const mountRoot = join(stateDir, 'mnt');

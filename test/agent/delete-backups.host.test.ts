@@ -16,6 +16,7 @@ import { JournalStore } from '../../apps/agent/src/operations/journal.js';
 import { noBreakpoints } from '../../apps/agent/src/operations/no-breakpoints.js';
 import type { OperationView } from '../../apps/agent/src/operations/operation-view.js';
 import { OperationRunner } from '../../apps/agent/src/operations/runner.js';
+import { ChildFileLooks } from '../../apps/agent/src/looks/child-file-looks.js';
 import { ChildTargetFiles } from '../../apps/agent/src/secondary/child-target-files.js';
 import { KnownRoots } from '../../apps/agent/src/secondary/known-roots.js';
 import { MountedStorageLeases } from '../../apps/agent/src/secondary/mounted-storage-leases.js';
@@ -46,7 +47,7 @@ beforeAll(async () => {
   media = await TestStorage.create({ name: 'delete-backups', kind: 'filesystem', sizeMiB: 64 });
   const tools = new WatchedRunner();
   const roots = new KnownRoots([media.path]);
-  const files = new ChildTargetFiles(tools, roots);
+  const files = new ChildTargetFiles(tools, new ChildFileLooks(tools), roots);
   const stateDir = join(media.path, '..', 'state');
   const mountRoot = join(stateDir, 'mnt');
   const [clock, log] = [systemClock, silentLog];

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { VirshHypervisor, type VirshHypervisorOptions } from '../../apps/agent/src/hypervisor/virsh-hypervisor.js';
 import { QemuImgTool } from '../../apps/agent/src/images/qemu-img-tool.js';
+import { ChildFileLooks } from '../../apps/agent/src/looks/child-file-looks.js';
 import type { Log } from '../../apps/agent/src/logging/log.js';
 import { ExecaToolRunner } from '../../apps/agent/src/process/execa-tool-runner.js';
 import type { ToolCall, ToolResult, ToolRunner } from '../../apps/agent/src/process/tool-runner.js';
@@ -29,7 +30,7 @@ export class CountingRunner implements ToolRunner {
 }
 
 export function imageTool(tools: ToolRunner = new CountingRunner()): QemuImgTool {
-  return new QemuImgTool({ tools, log: silentLog });
+  return new QemuImgTool({ tools, looks: new ChildFileLooks(tools), log: silentLog });
 }
 
 export function hypervisorOf(
@@ -41,6 +42,7 @@ export function hypervisorOf(
   const init = readFileSync(join(host.dir, 'init.pid'), 'utf8').trim();
   return new VirshHypervisor({
     tools,
+    looks: new ChildFileLooks(tools),
     images: imageTool(tools),
     uri: host.uri,
     libDir: join(host.dir, 'lib'),

@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { systemClock } from '../../apps/agent/src/clock/clock.js';
+import { ChildFileLooks } from '../../apps/agent/src/looks/child-file-looks.js';
 import { ChildTargetFiles } from '../../apps/agent/src/secondary/child-target-files.js';
 import { KnownRoots } from '../../apps/agent/src/secondary/known-roots.js';
 import { MountedStorageLeases } from '../../apps/agent/src/secondary/mounted-storage-leases.js';
@@ -35,7 +36,7 @@ describe('strays', () => {
     for (const path of [pool, storage.source]) await mkdir(path);
     const tools = new CountingRunner();
     const roots = new KnownRoots([pool]);
-    const files = new ChildTargetFiles(tools, roots);
+    const files = new ChildTargetFiles(tools, new ChildFileLooks(tools), roots);
     const storages = new MountedStorageLeases({
       ...{ stateDir: join(dir, 'state'), mountRoot: join(dir, 'mnt'), files, roots },
       ...{ mounter: new Mounter(tools), clock: systemClock, log: silentLog },

@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { readHostCertificates } from './certificates/host-certificates.js';
 import { findLacks } from './check-host.js';
 import { systemClock } from './clock/clock.js';
@@ -16,6 +17,8 @@ import { GuestDuties } from './guest-duties/guest-duties.js';
 import { DomainEvents } from './hypervisor/domain-events.js';
 import { VirshHypervisor } from './hypervisor/virsh-hypervisor.js';
 import { QemuImgTool } from './images/qemu-img-tool.js';
+import { ChildFileLooks } from './looks/child-file-looks.js';
+import { KeptFileLooks } from './looks/kept-file-looks.js';
 import { winstonLog } from './logging/winston-log.js';
 import type { Hypervisor } from './hypervisor/hypervisor.js';
 import type { Log } from './logging/log.js';
@@ -59,11 +62,14 @@ export async function runAgent(configFile: string): Promise<RunningAgent> {
   const clock = systemClock;
   const tools = new ExecaToolRunner(log);
   const roots = new KnownRoots([...config.primaryPools, join(config.libvirtLibDir, 'qemu', 'nvram')]);
-  const files = new ChildTargetFiles(tools, roots);
-  const images = new QemuImgTool({ tools, log });
+  const program = fileURLToPath(new URL('./looks/kept-looks-main.js', import.meta.url));
+  const looks = new KeptFileLooks({ program, otherwise: new ChildFileLooks(tools), log });
+  const files = new ChildTargetFiles(tools, looks, roots);
+  const images = new QemuImgTool({ tools, looks, log });
   const guard = new StartGuard({ dir: join(config.stateDir, 'hook'), files, log });
   const libvirt = new VirshHypervisor({
     tools,
+    looks,
     images,
     uri: config.libvirtUri,
     libDir: config.libvirtLibDir,

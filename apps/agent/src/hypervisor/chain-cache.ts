@@ -5,9 +5,8 @@
 import { dirname } from 'node:path';
 import type { ImageFormat, ObservedLayer } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-import { fileFacts, type FileFacts } from '../images/file-facts.js';
 import type { ChainWish, ImageTool } from '../images/image-tool.js';
-import type { ToolRunner } from '../process/tool-runner.js';
+import type { FileFacts, FileLooks } from '../looks/file-looks.js';
 
 interface Entry {
   readonly layers: readonly ObservedLayer[];
@@ -24,7 +23,7 @@ export class ChainCache {
   private entries = new Map<string, Entry>();
 
   constructor(
-    private readonly tools: ToolRunner,
+    private readonly looks: FileLooks,
     private readonly images: ImageTool,
   ) {}
 
@@ -82,7 +81,7 @@ export class ChainCache {
     const silent = new Set<string>();
     const ask = async (share: readonly string[], otherwise: () => Promise<void> | void) => {
       try {
-        for (const [path, found] of await fileFacts(this.tools, share)) facts.set(path, found);
+        for (const [path, found] of await this.looks.facts(share)) facts.set(path, found);
       } catch (thrown) {
         if (HoldfastError.from(thrown).code !== 'TIMED_OUT') throw thrown;
         await otherwise();

@@ -1,28 +1,20 @@
 import { describe, expect, it } from '@jest/globals';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { ImageTool } from '../images/image-tool.js';
-import type { ToolRunner } from '../process/tool-runner.js';
+import type { FileFacts, FileLooks } from '../looks/file-looks.js';
 import { ChainCache } from './chain-cache.js';
 
 /** Files with a time of change; whatever asks about a hanging folder is timed out, with everything it asked beside it. */
-class Files implements ToolRunner {
+class Files implements Pick<FileLooks, 'facts'> {
   readonly changed = new Map<string, number>();
   hanging = '';
 
-  async run(_tool: string, args: readonly string[]) {
-    const paths = args.slice(1, args.indexOf('-maxdepth'));
+  async facts(paths: readonly string[]): Promise<Map<string, FileFacts>> {
     if (this.hanging !== '' && paths.some((path) => path.startsWith(this.hanging)))
-      throw new HoldfastError('TIMED_OUT', 'find did not end');
+      throw new HoldfastError('TIMED_OUT', 'nothing was heard');
     const known = paths.filter((path) => this.changed.has(path));
-    return {
-      exitCode: 0,
-      stderr: '',
-      stdout: known.map((path) => `1\t7\t${this.changed.get(path)}\t0\t0\tf\t${path}\0`).join(''),
-    };
-  }
-
-  async must(): Promise<string> {
-    throw new Error('nothing else is run');
+    const same = { kind: 'file', identity: '1:7', inode: 7n, sizeBytes: 0n, allocatedBytes: 0n } as const;
+    return new Map(known.map((path) => [path, { ...same, modified: String(this.changed.get(path)) }]));
   }
 }
 
@@ -37,7 +29,7 @@ function rig() {
       return disks.map(({ path }) => (path === '/a/top' ? [layer('/a/top'), layer('/a/base')] : [layer(path)]));
     },
   };
-  const cache = new ChainCache(files, images as ImageTool);
+  const cache = new ChainCache(files as Pick<FileLooks, 'facts'> as FileLooks, images as ImageTool);
   const ask = () =>
     cache.chains(
       [

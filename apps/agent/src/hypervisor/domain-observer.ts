@@ -6,9 +6,9 @@ import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ImageFormat, ObservedDisk, ObservedDomain, ObservedLayer } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
-import { isInsideRoots, realPaths } from '../images/file-facts.js';
 import type { ChainWish, ImageTool } from '../images/image-tool.js';
-import type { ToolRunner } from '../process/tool-runner.js';
+import type { FileLooks } from '../looks/file-looks.js';
+import { isInsideRoots } from '../looks/inside-roots.js';
 import { ChainCache, storageHangs } from './chain-cache.js';
 import type { DiskFacts, DomainFacts } from './domain-facts.js';
 import type { Definition, DomainReader } from './domain-reader.js';
@@ -29,7 +29,7 @@ import type { QemuProcess, QemuProcesses } from './qemu-processes.js';
 const SECOND_LOOK_MS = 300;
 
 export interface ObserverPorts {
-  readonly tools: ToolRunner;
+  readonly looks: FileLooks;
   readonly images: ImageTool;
   readonly reader: DomainReader;
   readonly processes: QemuProcesses;
@@ -44,7 +44,7 @@ export class DomainObserver {
   private readonly cache: ChainCache;
 
   constructor(private readonly ports: ObserverPorts) {
-    this.cache = new ChainCache(ports.tools, ports.images);
+    this.cache = new ChainCache(ports.looks, ports.images);
   }
 
   /** As Hypervisor.observe. */
@@ -152,7 +152,7 @@ export class DomainObserver {
     const real = new Map<string, string>();
     for (let start = 0; start < answering.length; start += 500) {
       const share = answering.slice(start, start + 500);
-      (await realPaths(this.ports.tools, share)).forEach((path, index) => real.set(share[index] ?? '', path));
+      (await this.ports.looks.realPaths(share)).forEach((path, index) => real.set(share[index] ?? '', path));
     }
     for (const one of known) {
       for (const { disk, qemu } of compareDisks(one)) {
@@ -162,7 +162,7 @@ export class DomainObserver {
           for (const layer of openLayers(one.current, disk, qemu)) {
             const place = real.get(layer.path);
             if (place === undefined) throw storageHangs(layer.path);
-            if (!(await isInsideRoots(this.ports.tools, place, roots))) throw outside(one.current, disk, layer.path);
+            if (!(await isInsideRoots(this.ports.looks, place, roots))) throw outside(one.current, disk, layer.path);
             layers.push({ ...layer, inode: facts.get(layer.path)?.inode ?? 0n });
           }
           result.set(qemu, layers);

@@ -1,7 +1,7 @@
 /** Disks whose file name libvirt loses: refused by name, in every way of looking, and never opened. */
 import { describe, expect, it } from '@jest/globals';
 import type { ImageTool } from '../images/image-tool.js';
-import type { ToolRunner } from '../process/tool-runner.js';
+import type { FileLooks } from '../looks/file-looks.js';
 import { readDomain } from './domain-facts.js';
 import type { DomainReader } from './domain-reader.js';
 import { DomainObserver } from './domain-observer.js';
@@ -36,12 +36,13 @@ function observer(path: string, open?: { name: string; backing?: string }) {
       return wishes.map(() => []);
     },
   };
-  const nothing = { exitCode: 0, stdout: '', stderr: '' };
-  // realpath -z -m -- …: there are no links.
-  const same = (args: readonly string[]): string => args.slice(args.indexOf('--') + 1).join('\0') + '\0';
-  const tools: ToolRunner = { run: async () => nothing, must: async (_tool, args) => same(args) };
+  const looks: Pick<FileLooks, 'facts' | 'realPaths'> = {
+    facts: async () => new Map(),
+    // There are no links.
+    realPaths: async (paths) => [...paths],
+  };
   const made = new DomainObserver({
-    tools,
+    looks: looks as FileLooks,
     images: images as unknown as ImageTool,
     reader: { known: async () => known, knownAll: async () => new Map([[VM, known]]) } as unknown as DomainReader,
     processes: { list: async () => new Map() } as unknown as QemuProcesses,

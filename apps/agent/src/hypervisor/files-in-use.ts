@@ -4,9 +4,8 @@
  */
 import type { ImageFormat } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-import { realPaths } from '../images/file-facts.js';
 import type { ImageTool } from '../images/image-tool.js';
-import type { ToolRunner } from '../process/tool-runner.js';
+import type { FileLooks } from '../looks/file-looks.js';
 import type { Known } from './observe.js';
 
 const SHARE = 500;
@@ -17,7 +16,7 @@ const SHARE = 500;
  * symbolic links resolved.
  */
 export async function filesInUse(
-  ports: { tools: ToolRunner; images: ImageTool },
+  ports: { looks: FileLooks; images: ImageTool },
   domains: readonly Known[],
 ): Promise<Set<string>> {
   const named = new Set<string>();
@@ -52,7 +51,7 @@ export async function filesInUse(
   }
   const absolute = [...named].filter((path) => path.startsWith('/'));
   for (let start = 0; start < absolute.length; start += SHARE) {
-    for (const real of await realPaths(ports.tools, absolute.slice(start, start + SHARE))) named.add(real);
+    for (const real of await ports.looks.realPaths(absolute.slice(start, start + SHARE))) named.add(real);
   }
   return named;
 }

@@ -68,8 +68,11 @@ export interface Hypervisor {
   /** The file of each disk, by target, that the saved state of the domain will start with. Ask only when it has one. */
   savedSources(uuid: string): Promise<ReadonlyMap<string, string>>;
 
-  /** Asks the guest to freeze, waiting for it at most so long. A timeout is unknown: the freeze may still happen. */
-  freeze(uuid: string, timeoutMs: number): Promise<void>;
+  /**
+   * Asks the guest to freeze, waiting for it at most so long. A timeout is unknown: the freeze may still happen. How many file
+   * systems it froze; a guest that has none is not frozen.
+   */
+  freeze(uuid: string, timeoutMs: number): Promise<number>;
   thaw(uuid: string, timeoutMs: number): Promise<void>;
   freezeStatus(uuid: string, timeoutMs: number): Promise<'frozen' | 'thawed'>;
 

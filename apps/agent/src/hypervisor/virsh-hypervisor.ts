@@ -5,6 +5,7 @@
 import type { ObservedDomain } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { ImageTool } from '../images/image-tool.js';
+import type { FileLooks } from '../looks/file-looks.js';
 import type { Log } from '../logging/log.js';
 import { InTurn } from '../process/in-turn.js';
 import type { ToolRunner } from '../process/tool-runner.js';
@@ -25,6 +26,7 @@ import { demandUuid, Virsh } from './virsh.js';
 
 export interface VirshHypervisorOptions {
   readonly tools: ToolRunner;
+  readonly looks: FileLooks;
   readonly images: ImageTool;
   /** For example `qemu:///system`. */
   readonly uri: string;
@@ -60,12 +62,12 @@ export class VirshHypervisor implements Hypervisor {
   private readonly repairs = new InTurn();
 
   constructor(private readonly options: VirshHypervisorOptions) {
-    const { tools, images, allowedRoots } = options;
+    const { tools, looks, images, allowedRoots } = options;
     this.virsh = new Virsh(tools, options.uri, options.sessions ?? new VirshSessions(options));
     this.reader = new DomainReader(this.virsh);
     this.definitions = new Definitions(this.virsh);
     this.processes = new QemuProcesses(options.libDir, options.procDir);
-    this.observer = new DomainObserver({ tools, images, allowedRoots, reader: this.reader, processes: this.processes });
+    this.observer = new DomainObserver({ looks, images, allowedRoots, reader: this.reader, processes: this.processes });
   }
 
   available(): Promise<boolean> {
@@ -140,8 +142,13 @@ export class VirshHypervisor implements Hypervisor {
     return diskSources(await this.onDomain(uuid, ['managedsave-dumpxml']));
   }
 
-  async freeze(uuid: string, timeoutMs: number): Promise<void> {
-    await this.askGuestAgent(uuid, 'guest-fsfreeze-freeze', timeoutMs);
+  async freeze(uuid: string, timeoutMs: number): Promise<number> {
+    const count = await this.askGuestAgent(uuid, 'guest-fsfreeze-freeze', timeoutMs);
+    if (typeof count === 'number') return count;
+    throw new HoldfastError('TOOL_FAILED', `The guest agent of VM ${uuid} does not say how many file systems it froze.`, {
+      tool: 'guest-agent',
+      vmId: uuid,
+    });
   }
 
   async thaw(uuid: string, timeoutMs: number): Promise<void> {
@@ -149,7 +156,7 @@ export class VirshHypervisor implements Hypervisor {
   }
 
   async freezeStatus(uuid: string, timeoutMs: number): Promise<'frozen' | 'thawed'> {
-    const status = await this.askGuestAgent(uuid, 'guest-fsfreeze-status', timeoutMs);
+    const status = await this.questionGuestAgent(uuid, 'guest-fsfreeze-status', timeoutMs);
     if (status === 'frozen' || status === 'thawed') return status;
     throw new HoldfastError(
       'TOOL_FAILED',
@@ -213,7 +220,20 @@ export class VirshHypervisor implements Hypervisor {
    */
   private async askGuestAgent(uuid: string, request: string, timeoutMs: number): Promise<unknown> {
     const args = ['--timeout', String(seconds(timeoutMs)), '--cmd', JSON.stringify({ execute: request })];
-    const answer = await this.onDomain(uuid, ['qemu-agent-command', ...args], timeoutMs + AGENT_MARGIN_MS);
+    return this.returned(uuid, request, await this.onDomain(uuid, ['qemu-agent-command', ...args], timeoutMs + AGENT_MARGIN_MS));
+  }
+
+  /** As askGuestAgent, for what changes nothing in the guest. One that does not answer has cost its time already. */
+  private async questionGuestAgent(uuid: string, request: string, timeoutMs: number): Promise<unknown> {
+    const began = performance.now();
+    const cmd = JSON.stringify({ execute: request });
+    const command = `qemu-agent-command --domain ${checked(uuid)} --timeout ${seconds(timeoutMs)} --cmd '${cmd}'`;
+    const kept = await this.virsh.kept(command, timeoutMs + AGENT_MARGIN_MS);
+    if (kept !== undefined) return this.returned(uuid, request, kept);
+    return this.askGuestAgent(uuid, request, Math.max(1_000, timeoutMs - (performance.now() - began)));
+  }
+
+  private returned(uuid: string, request: string, answer: string): unknown {
     const parsed = JSON.parse(answer) as { return?: unknown };
     if ('return' in parsed) return parsed.return;
     throw new HoldfastError('TOOL_FAILED', `The guest agent of VM ${uuid} refused ${request}.`, {

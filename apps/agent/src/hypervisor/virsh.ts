@@ -37,8 +37,17 @@ export class Virsh {
    * As call, for a command that changes nothing, is made of fixed words and UUIDs alone, and says something when it succeeds.
    */
   async read(args: readonly string[], call: VirshCall = {}): Promise<string> {
-    const [answer = ''] = (await this.sessions?.ask([args.join(' ')], call.deadlineMs ?? DEADLINE_MS)) ?? [];
-    return answer === '' ? this.call(args, call) : `${answer}\n`;
+    const answer = await this.kept(args.join(' '), call.deadlineMs ?? DEADLINE_MS);
+    return answer === undefined ? this.call(args, call) : `${answer}\n`;
+  }
+
+  /**
+   * What a kept virsh says to one such command, as a line of its shell; undefined when it says nothing, which proves nothing: ask in
+   * a process of its own then. TIMED_OUT.
+   */
+  async kept(command: string, deadlineMs: number): Promise<string | undefined> {
+    const [answer = ''] = (await this.sessions?.ask([command], deadlineMs)) ?? [];
+    return answer === '' ? undefined : answer;
   }
 
   /**

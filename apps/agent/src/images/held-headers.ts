@@ -3,7 +3,7 @@
  * for such layers: their image locks keep every other writer out, on this host and on others, and what QEMU itself writes is seen
  * here at once, as a newer time of the file. A layer that nobody holds may be changed on another host, of which this one hears late.
  */
-import type { FileFacts } from './file-facts.js';
+import type { FileFacts } from '../looks/file-looks.js';
 import type { ImageInfo } from './image-tool.js';
 
 /** What is kept was read so long after the file's last change that no two changes around it can have the same time. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { FileFacts } from './file-facts.js';
+import type { FileFacts } from '../looks/file-looks.js';
 import { HeldHeaders } from './held-headers.js';
 import type { ImageInfo } from './image-tool.js';
 
@@ -9,7 +9,7 @@ const facts = (more: Partial<FileFacts> = {}): FileFacts => ({
   modified: '1000.5',
   sizeBytes: 10n,
   allocatedBytes: 10n,
-  regular: true,
+  kind: 'file',
   ...more,
 });
 const info = { path: '/a' } as ImageInfo;

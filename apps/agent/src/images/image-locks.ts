@@ -8,7 +8,7 @@
 import type { ImageFormat } from '@holdfast/shared/chain/observed-domain.js';
 import type { ToolRunner } from '../process/tool-runner.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-import { demandAbsolute } from './file-facts.js';
+import { demandAbsolute } from '../looks/demand-absolute.js';
 
 const DEADLINE_MS = 20_000;
 

@@ -7,8 +7,11 @@ import type { ImageFormat, ObservedLayer } from '@holdfast/shared/chain/observed
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Log } from '../logging/log.js';
 import type { ToolCall, ToolResult, ToolRunner } from '../process/tool-runner.js';
-import { demandAbsent, demandAbsolute, fileFacts, isInsideRoots, type FileFacts } from './file-facts.js';
-import { FileLook, seeFiles } from './file-look.js';
+import { demandAbsent } from '../looks/demand-absent.js';
+import { demandAbsolute } from '../looks/demand-absolute.js';
+import { FileLook, seeFiles } from '../looks/file-look.js';
+import type { FileFacts, FileLooks } from '../looks/file-looks.js';
+import { isInsideRoots } from '../looks/inside-roots.js';
 import { HeldHeaders } from './held-headers.js';
 import { parseImageInfo, parseMap, parseProgress } from './image-info.js';
 import { isLockedFor, layerAlone, type LockProbe } from './image-locks.js';
@@ -22,11 +25,13 @@ const MAX_LAYERS = 256;
 
 export class QemuImgTool implements ImageTool {
   private readonly tools: ToolRunner;
+  private readonly looks: FileLooks;
   private readonly log: Log;
   private readonly heldHeaders = new HeldHeaders();
 
-  constructor(ports: { tools: ToolRunner; log: Log }) {
+  constructor(ports: { tools: ToolRunner; looks: FileLooks; log: Log }) {
     this.tools = ports.tools;
+    this.looks = ports.looks;
     this.log = ports.log;
   }
 
@@ -40,8 +45,8 @@ export class QemuImgTool implements ImageTool {
     const args = ['info', '-U', '-f', format, '--output=json', path];
     const answer = await this.quick('qemu-img', args, path);
     if (answer.exitCode === 0) return parseImageInfo(path, format, answer.stdout);
-    if (!(await fileFacts(this.tools, [path])).has(path)) {
-      await demandAbsent(this.tools, path);
+    if (!(await this.looks.facts([path])).has(path)) {
+      await demandAbsent(this.looks, path);
       throw new HoldfastError('NOT_FOUND', `The image ${path} does not exist.`, { path });
     }
     throw toolFailed(args, answer);
@@ -49,7 +54,7 @@ export class QemuImgTool implements ImageTool {
 
   async chains(disks: readonly ChainWish[], allowedRoots: readonly string[]): Promise<(ObservedLayer[] | HoldfastError)[]> {
     const look = new FileLook(
-      this.tools,
+      this.looks,
       disks.flatMap(({ path, expected = [] }) => [path, ...expected]),
     );
     return Promise.all(disks.map((disk) => this.chain(disk, look, allowedRoots).catch((thrown) => HoldfastError.from(thrown))));
@@ -78,9 +83,9 @@ export class QemuImgTool implements ImageTool {
   }
 
   async places(paths: readonly string[]): Promise<Map<string, { identity: string; realPath: string }>> {
-    const seen = [...(await seeFiles(this.tools, paths))];
+    const seen = [...(await seeFiles(this.looks, paths))];
     const unseen = seen.filter(([, { facts }]) => facts === undefined);
-    await Promise.all(unseen.map(([path]) => demandAbsent(this.tools, path)));
+    await Promise.all(unseen.map(([path]) => demandAbsent(this.looks, path)));
     return new Map(
       seen.flatMap(([path, { facts, realPath }]) =>
         facts === undefined ? [] : [[path, { identity: facts.identity, realPath }]],
@@ -200,14 +205,14 @@ export class QemuImgTool implements ImageTool {
     const fields = { path, layer };
     const { facts, realPath } = await look.at(layer);
     if (facts === undefined) {
-      await demandAbsent(this.tools, layer);
+      await demandAbsent(this.looks, layer);
       throw new HoldfastError(
         'BACKING_FILE_MISSING',
         `${layer}, a layer of ${path}, does not exist. Bring it back or mount its storage.`,
         fields,
       );
     }
-    if (!(await isInsideRoots(this.tools, realPath, allowedRoots))) {
+    if (!(await isInsideRoots(this.looks, realPath, allowedRoots))) {
       throw new HoldfastError(
         'PATH_OUTSIDE_POOLS',
         `${layer}, a layer of ${path}, is outside the agent's primary pools. Add its folder to the agent's pools or move the file.`,
@@ -223,7 +228,7 @@ export class QemuImgTool implements ImageTool {
     const args = ['if=/dev/null', `of=${path}`, 'conv=excl', 'count=0', 'status=none'];
     const answer = await this.quick('dd', args, path);
     if (answer.exitCode === 0) return;
-    if ((await fileFacts(this.tools, [path])).has(path)) {
+    if ((await this.looks.facts([path])).has(path)) {
       throw new HoldfastError('FILE_IN_USE', `${path} exists already and is not overwritten.`, { path });
     }
     throw new HoldfastError('TOOL_FAILED', `${path} cannot be created: ${answer.stderr.trim()}`, {
@@ -236,7 +241,7 @@ export class QemuImgTool implements ImageTool {
 
   private async sameFile(a: string, b: string): Promise<boolean> {
     if (a === b) return true;
-    const facts = await fileFacts(this.tools, [a, b]);
+    const facts = await this.looks.facts([a, b]);
     const identity = facts.get(a)?.identity;
     return identity !== undefined && identity === facts.get(b)?.identity;
   }

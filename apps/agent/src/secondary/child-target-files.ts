@@ -1,14 +1,18 @@
 /**
- * TargetFiles by coreutils children: no call on a target runs inside the agent's process. Owns the argument arrays and what
- * their exit codes mean; every path is resolved (links and all) and must be inside a known root before it is used.
+ * TargetFiles by coreutils children, and looks: no call on a target runs inside the agent's process. Owns the argument arrays of what
+ * changes something and what their exit codes mean; every path is resolved (links and all) and must be inside a known root
+ * before it is used.
  */
 import { basename, dirname } from 'node:path';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import { demandAbsent } from '../looks/demand-absent.js';
+import type { FileFacts, FileLooks } from '../looks/file-looks.js';
+import { isInsideRoots } from '../looks/inside-roots.js';
+import { askedAtOnce } from '../process/asked-at-once.js';
 import type { ToolCall, ToolResult, ToolRunner } from '../process/tool-runner.js';
-import { isAbsent, isInsideRoots, namesIn } from '../images/file-facts.js';
 import type { KnownRoots } from './known-roots.js';
-import type { FileFacts, TargetFiles, TreeEntry } from './target-files.js';
-import { RECORD, literal, records } from './tree-records.js';
+import type { TargetFiles, TreeEntry } from './target-files.js';
+import { RECORD, records } from './tree-records.js';
 
 /** Metadata calls; a storage that does not answer them in this time hangs. */
 const SHORT_MS = 30_000;
@@ -20,6 +24,7 @@ const TEXT_LIMIT_BYTES = 1024 * 1024;
 export class ChildTargetFiles implements TargetFiles {
   constructor(
     private readonly tools: ToolRunner,
+    private readonly looks: FileLooks,
     private readonly roots: Pick<KnownRoots, 'all'>,
   ) {}
 
@@ -28,15 +33,15 @@ export class ChildTargetFiles implements TargetFiles {
   }
 
   async isWritable(path: string): Promise<boolean> {
-    const { exitCode } = await this.look([path], () => this.run('test', ['-w', path]));
-    return exitCode === 0;
+    return this.look([path], () => this.looks.isWritable(path));
   }
 
   async list(path: string): Promise<string[] | undefined> {
-    const names = await this.look([path], () => namesIn((args) => this.run('find', args), path));
-    if (names !== undefined) return names;
-    if (await this.isAbsent(path)) return undefined;
-    throw new HoldfastError('TOOL_FAILED', `The directory ${path} cannot be read.`, { tool: 'find', path });
+    return this.look([path], async () => {
+      const names = await this.looks.names(path);
+      if (names !== undefined || (await this.looks.isAbsent(path))) return names;
+      throw new HoldfastError('TOOL_FAILED', `The directory ${path} cannot be read.`, { tool: 'find', path });
+    });
   }
 
   async tree(path: string, options: { named?: readonly string[]; signal?: AbortSignal } = {}): Promise<TreeEntry[] | undefined> {
@@ -46,7 +51,7 @@ export class ChildTargetFiles implements TargetFiles {
     const args = ['-H', path, '-mindepth', '1', ...named, '-printf', RECORD];
     const result = await this.run('find', args, { deadlineMs: FLUSH_MS, ...(options.signal && { signal: options.signal }) });
     if (result.exitCode !== 0) {
-      if (await this.isAbsent(path)) return undefined;
+      if (await this.heard(path, this.looks.isAbsent(path))) return undefined;
       throw failed('find', path, result);
     }
     return records(result.stdout).sort((a, b) => (a.path < b.path ? -1 : 1));
@@ -54,19 +59,16 @@ export class ChildTargetFiles implements TargetFiles {
 
   async readText(path: string): Promise<string | undefined> {
     await this.check(path);
-    const result = await this.run('head', ['-c', String(TEXT_LIMIT_BYTES + 1), '--', path]);
-    if (result.exitCode !== 0) {
-      if ((await this.facts(path)) === undefined) return undefined;
-      throw failed('head', path, result);
-    }
-    if (Buffer.byteLength(result.stdout) > TEXT_LIMIT_BYTES) {
+    const text = await this.heard(path, this.looks.text(path, TEXT_LIMIT_BYTES + 1));
+    if (text === undefined) return undefined;
+    if (Buffer.byteLength(text) > TEXT_LIMIT_BYTES) {
       throw new HoldfastError(
         'WRONG_STATE',
         `The file ${path} is larger than a text of Holdfast can be (${TEXT_LIMIT_BYTES} bytes).`,
         { path },
       );
     }
-    return result.stdout;
+    return text;
   }
 
   async writeText(path: string, text: string): Promise<void> {
@@ -83,7 +85,8 @@ export class ChildTargetFiles implements TargetFiles {
   async makeDirectory(path: string): Promise<void> {
     await this.check(path);
     const made = await this.run('mkdir', ['--', path]);
-    if (made.exitCode !== 0 && (await this.facts(path))?.kind !== 'directory') throw failed('mkdir', path, made);
+    if (made.exitCode !== 0 && (await this.heard(path, this.facts(path)))?.kind !== 'directory')
+      throw failed('mkdir', path, made);
     await this.must('sync', ['--', dirname(path)], { deadlineMs: FLUSH_MS });
   }
 
@@ -139,16 +142,11 @@ export class ChildTargetFiles implements TargetFiles {
   async removeDirectory(path: string): Promise<void> {
     await this.check(path);
     const result = await this.run('rmdir', ['--', path]);
-    if (result.exitCode !== 0 && (await this.facts(path)) !== undefined) throw failed('rmdir', path, result);
+    if (result.exitCode !== 0 && (await this.heard(path, this.facts(path))) !== undefined) throw failed('rmdir', path, result);
   }
 
   async space(path: string): Promise<{ totalBytes: bigint; freeBytes: bigint }> {
-    const said = await this.look([path], () => this.must('df', ['-B1', '--output=size,avail', '--', path]));
-    const lines = said.trim().split('\n');
-    const [total, free] = (lines[1] ?? '').trim().split(/\s+/);
-    if (total === undefined || free === undefined)
-      throw new HoldfastError('TOOL_FAILED', `df said nothing about ${path}.`, { tool: 'df', path });
-    return { totalBytes: BigInt(total), freeBytes: BigInt(free) };
+    return this.look([path], () => this.looks.space(path));
   }
 
   async digest(path: string, options: { signal?: AbortSignal } = {}): Promise<string> {
@@ -174,55 +172,31 @@ export class ChildTargetFiles implements TargetFiles {
   }
 
   /** Two names that a rename is about; each undefined when its folder can be read and does not have it. */
-  private async pair(from: string, to: string): Promise<[TreeEntry | undefined, TreeEntry | undefined]> {
+  private async pair(from: string, to: string): Promise<[FileFacts | undefined, FileFacts | undefined]> {
     if (dirname(from) === dirname(to)) {
-      const found = await this.inFolder(dirname(from), [basename(from), basename(to)]);
+      const found = await this.heard(from, this.looks.entries(dirname(from), [basename(from), basename(to)]));
       return [found.get(basename(from)), found.get(basename(to))];
     }
-    const [source, target] = await Promise.all([from, to].map((path) => this.inFolder(dirname(path), [basename(path)])));
+    const [source, target] = await askedAtOnce(
+      [from, to].map((path) => this.heard(path, this.looks.entries(dirname(path), [basename(path)]))),
+    );
     return [source?.get(basename(from)), target?.get(basename(to))];
   }
 
-  /** What the folder has under these names, in one call; nothing when there is no such folder. */
-  private async inFolder(folder: string, names: readonly string[]): Promise<ReadonlyMap<string, TreeEntry>> {
-    const wanted = names.flatMap((name, index) => [...(index === 0 ? [] : ['-o']), '-name', literal(name)]);
-    const args = ['-H', folder, '-mindepth', '1', '-maxdepth', '1', '(', ...wanted, ')', '-printf', RECORD];
-    const result = await this.run('find', args);
-    if (result.exitCode === 0) return new Map(records(result.stdout).map((entry) => [entry.path, entry]));
-    if (await this.isAbsent(folder)) return new Map();
-    throw failed('find', folder, result);
-  }
-
   private async facts(path: string): Promise<FileFacts | undefined> {
-    const result = await this.run('stat', ['-L', '-c', '%f %s %b %B %i', '--', path]);
-    if (result.exitCode !== 0) {
-      if (await this.isAbsent(path)) return undefined;
-      throw failed('stat', path, result);
-    }
-    const [mode = '0', size = '0', blocks = '0', blockSize = '0', inode = '0'] = result.stdout.trim().split(' ');
-    const type = parseInt(mode, 16) & 0o170000;
-    return {
-      kind: type === 0o100000 ? 'file' : type === 0o040000 ? 'directory' : 'other',
-      sizeBytes: BigInt(size),
-      allocatedBytes: BigInt(blocks) * BigInt(blockSize),
-      inode: BigInt(inode),
-    };
-  }
-
-  private isAbsent(path: string): Promise<boolean> {
-    return isAbsent((args) => this.run('find', args), path);
+    const found = (await this.looks.facts([path])).get(path);
+    if (found === undefined) await demandAbsent(this.looks, path);
+    return found;
   }
 
   /**
-   * Names, sizes and inodes, which nothing is opened for: asked beside the check, because a process costs more than the look.
+   * Names, sizes and inodes, which nothing is opened for: asked beside the check, because it may take a process of its own.
    * Nothing is told of a path that is not ours.
    */
   private async look<T>(paths: readonly string[], ask: () => Promise<T>): Promise<T> {
     for (const path of paths) demandWellFormed(path);
-    const [allowed, seen] = await Promise.allSettled([this.check(...paths), ask()]);
-    if (allowed.status === 'rejected') throw allowed.reason;
-    if (seen.status === 'rejected') throw seen.reason;
-    return seen.value;
+    const [, seen] = await askedAtOnce([this.check(...paths), this.heard(paths[0] ?? '', ask())]);
+    return seen;
   }
 
   /** Every path, with all links resolved, is inside a known root. PATH_OUTSIDE_POOLS, INVALID_INPUT. */
@@ -232,11 +206,10 @@ export class ChildTargetFiles implements TargetFiles {
     // A root itself may be a link, and leads where it leads.
     const asked = paths.filter((path) => !roots.includes(path));
     if (asked.length === 0) return;
-    // -m: what does not exist yet is resolved as far as it exists.
-    const resolved = (await this.must('realpath', ['-m', '-z', '--', ...asked])).split('\0').slice(0, -1);
+    const resolved = await this.heard(asked[0] ?? '', this.looks.realPaths(asked));
     for (const [index, path] of asked.entries()) {
       const real = resolved[index] ?? '';
-      if (await isInsideRoots(this.tools, real, roots)) continue;
+      if (await isInsideRoots(this.looks, real, roots)) continue;
       throw new HoldfastError(
         'PATH_OUTSIDE_POOLS',
         `The path ${path} (really ${real}) is outside of the directories that this agent may touch: ${roots.join(', ') || 'none'}.`,
@@ -246,24 +219,23 @@ export class ChildTargetFiles implements TargetFiles {
   }
 
   private run(tool: string, args: readonly string[], call: Partial<ToolCall> = {}): Promise<ToolResult> {
-    return this.answered(args, this.tools.run(tool, args, { deadlineMs: SHORT_MS, ...call }));
+    return this.heard(pathIn(args), this.tools.run(tool, args, { deadlineMs: SHORT_MS, ...call }));
   }
 
   private must(tool: string, args: readonly string[], call: Partial<ToolCall> = {}): Promise<string> {
-    return this.answered(args, this.tools.must(tool, args, { deadlineMs: SHORT_MS, ...call }));
+    return this.heard(pathIn(args), this.tools.must(tool, args, { deadlineMs: SHORT_MS, ...call }));
   }
 
   /** A target that does not answer in time is a target that hangs. */
-  private async answered<T>(args: readonly string[], call: Promise<T>): Promise<T> {
+  private async heard<T>(path: string, answer: Promise<T>): Promise<T> {
     try {
-      return await call;
+      return await answer;
     } catch (thrown) {
       if (!(thrown instanceof HoldfastError) || thrown.code !== 'TIMED_OUT') throw thrown;
-      const path = args.find((arg) => arg.startsWith('/') || arg.startsWith('of=/')) ?? '';
       throw new HoldfastError(
         'STORAGE_HANGING',
         `The storage below ${path} does not answer; it is tried again when it does.`,
-        { path, ...thrown.fields },
+        { ...thrown.fields, path },
         { cause: thrown },
       );
     }
@@ -276,6 +248,10 @@ function demandWellFormed(path: string): void {
   throw new HoldfastError('INVALID_INPUT', `The path ${JSON.stringify(path)} must be absolute, without NUL and line ends.`, {
     path,
   });
+}
+
+function pathIn(args: readonly string[]): string {
+  return args.find((arg) => arg.startsWith('/') || arg.startsWith('of=/')) ?? '';
 }
 
 function failed(tool: string, path: string, result: ToolResult): HoldfastError {

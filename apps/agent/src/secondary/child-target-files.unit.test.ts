@@ -4,9 +4,15 @@ import { link, mkdir, mkdtemp, readFile, rm, stat, symlink, truncate, writeFile 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentLog } from '../logging/silent-log.js';
+import { ChildFileLooks } from '../looks/child-file-looks.js';
 import { ExecaToolRunner } from '../process/execa-tool-runner.js';
+import type { ToolRunner } from '../process/tool-runner.js';
 import { ChildTargetFiles } from './child-target-files.js';
 import { KnownRoots } from './known-roots.js';
+
+function filesIn(root: string, tools: ToolRunner = new ExecaToolRunner(silentLog)): ChildTargetFiles {
+  return new ChildTargetFiles(tools, new ChildFileLooks(tools), new KnownRoots([root]));
+}
 
 describe('ChildTargetFiles', () => {
   let base: string;
@@ -16,7 +22,7 @@ describe('ChildTargetFiles', () => {
     base = await mkdtemp(join(tmpdir(), 'holdfast-files-'));
     root = join(base, 'pool');
     await mkdir(root);
-    files = new ChildTargetFiles(new ExecaToolRunner(silentLog), new KnownRoots([root]));
+    files = filesIn(root);
   });
   afterEach(() => rm(base, { recursive: true, force: true }));
 
@@ -131,19 +137,14 @@ describe('ChildTargetFiles', () => {
 
   it('works in a pool that is itself a link', async () => {
     await symlink(root, join(base, 'linked'));
-    const linked = new ChildTargetFiles(new ExecaToolRunner(silentLog), new KnownRoots([join(base, 'linked')]));
+    const linked = filesIn(join(base, 'linked'));
     await linked.writeText(join(base, 'linked', 'f'), 'x');
     expect(await readFile(join(root, 'f'), 'utf8')).toBe('x');
   });
 
   it('calls a target that does not answer a hanging storage', async () => {
-    const hanging = new ChildTargetFiles(
-      {
-        run: () => Promise.reject(new HoldfastError('TIMED_OUT', 'late', { tool: 'realpath' })),
-        must: () => Promise.reject(new HoldfastError('TIMED_OUT', 'late', { tool: 'realpath' })),
-      },
-      new KnownRoots([root]),
-    );
+    const late = () => Promise.reject(new HoldfastError('TIMED_OUT', 'late', { tool: 'realpath' }));
+    const hanging = filesIn(root, { run: late, must: late });
     await expect(hanging.stat(join(root, 'f'))).rejects.toMatchObject({
       code: 'STORAGE_HANGING',
       retryable: true,

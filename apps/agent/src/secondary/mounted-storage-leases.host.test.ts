@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { systemClock } from '../clock/clock.js';
 import { silentLog } from '../logging/silent-log.js';
 import { ExecaToolRunner } from '../process/execa-tool-runner.js';
+import { ChildFileLooks } from '../looks/child-file-looks.js';
 import { ChildTargetFiles } from './child-target-files.js';
 import { KnownRoots } from './known-roots.js';
 import { MountedStorageLeases } from './mounted-storage-leases.js';
@@ -45,7 +46,7 @@ describe('MountedStorageLeases on an ext4 image', () => {
     const one = new MountedStorageLeases({
       stateDir: join(base, 'state'),
       mountRoot: join(base, 'mnt'),
-      files: new ChildTargetFiles(tools, roots),
+      files: new ChildTargetFiles(tools, new ChildFileLooks(tools), roots),
       roots,
       mounter,
       clock: systemClock,

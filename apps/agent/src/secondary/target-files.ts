@@ -3,13 +3,7 @@
  * that a hung mount makes an operation late and never the agent dead. TIMED_OUT from here means STORAGE_HANGING to callers.
  * Every path must be inside one of the known roots (PATH_OUTSIDE_POOLS); symbolic links that lead out are refused.
  */
-export interface FileFacts {
-  readonly kind: 'file' | 'directory' | 'other';
-  readonly sizeBytes: bigint;
-  /** Bytes really allocated. */
-  readonly allocatedBytes: bigint;
-  readonly inode: bigint;
-}
+import type { FileFacts } from '../looks/file-looks.js';
 
 /** A file or directory somewhere below another; symbolic links are themselves. */
 export interface TreeEntry {

@@ -1,13 +1,8 @@
-/** What `find` says of the entries of a tree. Owns the shape of its lines and of its patterns. Pure. */
+/** What `find` says of the entries of a tree. Owns the shape of its lines. Pure. */
 import type { TreeEntry } from './target-files.js';
 
 /** For `-printf`: one entry, as `records` reads it. */
 export const RECORD = '%y\\t%s\\t%b\\t%i\\t%P\\0';
-
-/** A file name as a pattern of `find -name` that fits it alone. */
-export function literal(name: string): string {
-  return name.replace(/[\\*?[]/g, '\\$&');
-}
 
 /** The entries in what `find -printf RECORD` has printed. */
 export function records(stdout: string): TreeEntry[] {

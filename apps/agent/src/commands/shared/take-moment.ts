@@ -158,22 +158,32 @@ async function freezeOnce(ports: CommandPorts, wish: MomentWish): Promise<Freeze
   const { vmUuid } = wish.header;
   const startedAtUnixMs = ports.clock.now();
   await ports.duties.owe(vmUuid, 'thaw');
+  const obstacle = await freezeNow(ports, wish);
+  if (obstacle === undefined) return { frozen: true, startedAtUnixMs };
+  await ports.duties.fulfil(vmUuid, 'thaw', CALL_MS);
+  const { reason, cause } = obstacle;
+  if (cause !== undefined && CUT_OFF.has(cause.code)) throw cause;
+  if (wish.quiesce === 'try')
+    return { frozen: false, startedAtUnixMs, reason: `${reason}. The ${wish.what} is crash-consistent.` };
+  throw new HoldfastError(
+    'FREEZE_FAILED',
+    `Not quiesced: ${reason}. Look at the guest's agent, or ask for quiesce "try".`,
+    { vmId: vmUuid },
+    { cause },
+  );
+}
+
+/** Undefined when the guest is frozen. */
+async function freezeNow(
+  ports: CommandPorts,
+  { header, freezeBudgetMs }: MomentWish,
+): Promise<{ readonly reason: string; readonly cause?: HoldfastError } | undefined> {
   try {
-    await ports.hypervisor.freeze(vmUuid, wish.freezeBudgetMs);
-    return { frozen: true, startedAtUnixMs };
+    if ((await ports.hypervisor.freeze(header.vmUuid, freezeBudgetMs)) > 0) return undefined;
+    return { reason: "the guest's agent found no file system that it could freeze" };
   } catch (thrown) {
-    await ports.duties.fulfil(vmUuid, 'thaw', CALL_MS);
-    const error = HoldfastError.from(thrown);
-    if (CUT_OFF.has(error.code)) throw error;
-    const reason = `the guest could not be frozen within ${wish.freezeBudgetMs} ms (${error.message})`;
-    if (wish.quiesce === 'try')
-      return { frozen: false, startedAtUnixMs, reason: `${reason}. The ${wish.what} is crash-consistent.` };
-    throw new HoldfastError(
-      'FREEZE_FAILED',
-      `Not quiesced: ${reason}. Look at the guest's agent, or ask for quiesce "try".`,
-      { vmId: vmUuid },
-      { cause: error },
-    );
+    const cause = HoldfastError.from(thrown);
+    return { reason: `the guest could not be frozen within ${freezeBudgetMs} ms (${cause.message})`, cause };
   }
 }
 

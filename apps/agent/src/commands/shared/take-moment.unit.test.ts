@@ -14,12 +14,16 @@ const answers = {
   },
 };
 
-async function moment(status: keyof typeof answers, quiesce: 'try' | 'require' = 'try', relief: Relief = 'relieved') {
+async function moment(
+  status: keyof typeof answers,
+  quiesce: 'try' | 'require' = 'try',
+  { relief = 'relieved', fileSystems = 1 }: { relief?: Relief; fileSystems?: number } = {},
+) {
   const warnings: string[] = [];
   const done = async (): Promise<void> => {};
   const ports = {
     hypervisor: {
-      ...{ domainXml: async () => '<domain/>', observe: async () => ({}), freeze: done, snapshotDisks: done },
+      ...{ domainXml: async () => '<domain/>', observe: async () => ({}), freeze: async () => fileSystems, snapshotDisks: done },
       freezeStatus: answers[status],
     },
     duties: { owe: done, fulfil: async () => relief },
@@ -45,9 +49,18 @@ describe('the guest of a moment', () => {
     await expect(moment('silent', 'require')).rejects.toMatchObject({ code: 'FREEZE_FAILED' });
   });
 
+  it('was not when it has no file system that can be frozen, and that is what is said', async () => {
+    const none = await moment('thawed', 'try', { fileSystems: 0 });
+    expect(none).toMatchObject({ quiesced: false, warnings: [expect.stringContaining('found no file system')] });
+    await expect(moment('thawed', 'require', { fileSystems: 0 })).rejects.toMatchObject({
+      code: 'FREEZE_FAILED',
+      message: expect.stringContaining('found no file system'),
+    });
+  });
+
   it.each(['relieved-late', 'owed'] as const)('is not said to have been when its thaw was not confirmed (%s)', async (relief) => {
-    const unproven = await moment('frozen', 'try', relief);
+    const unproven = await moment('frozen', 'try', { relief });
     expect(unproven).toMatchObject({ quiesced: false, warnings: [expect.stringContaining('did not confirm it')] });
-    await expect(moment('frozen', 'require', relief)).rejects.toMatchObject({ code: 'FREEZE_FAILED' });
+    await expect(moment('frozen', 'require', { relief })).rejects.toMatchObject({ code: 'FREEZE_FAILED' });
   });
 });
