@@ -7,15 +7,20 @@ import { dirname } from 'node:path';
 /** Replaces `path` by `text`: temporary file, fsync, rename, fsync of the directory. Its directory must exist. */
 export async function writeDurably(path: string, text: string, mode = 0o600): Promise<void> {
   const temporary = `${path}.new`;
-  const file = await open(temporary, 'w', mode);
+  await writeSynced(temporary, text, mode);
+  await rename(temporary, path);
+  await syncDirectory(dirname(path));
+}
+
+/** Writes and syncs a file that nobody reads yet. Neither whole at every moment nor certain to have its name after a power loss. */
+export async function writeSynced(path: string, text: string, mode = 0o600): Promise<void> {
+  const file = await open(path, 'w', mode);
   try {
     await file.writeFile(text);
     await file.sync();
   } finally {
     await file.close();
   }
-  await rename(temporary, path);
-  await syncDirectory(dirname(path));
 }
 
 /** fsync of a directory: its entries survive a power loss. */

@@ -3,10 +3,10 @@
  * `journal.jsonl` (what happened since). Owns their durability: an entry that was appended survives a power loss. Decides
  * nothing. The state directory is the agent's own disk, never a target, so this is in-process I/O.
  */
-import { open, readdir, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-import { makeStateDirectory, syncDirectory, writeDurably } from './durable-file.js';
+import { makeStateDirectory, syncDirectory, writeSynced } from './durable-file.js';
 import { journalLine, parseJournal } from './journal-lines.js';
 import type { AcceptedOperation, JournalEntry } from './operation-view.js';
 
@@ -77,9 +77,13 @@ export class Journal {
 async function openEntries(path: string): Promise<{ entries: JournalEntry[]; file: FileHandle }> {
   const file = await open(path, 'a+', 0o600);
   try {
-    const { entries, wholeBytes } = parseJournal(await readFile(path), path);
-    await file.truncate(wholeBytes);
-    await file.sync();
+    const bytes = await readFile(path);
+    const { entries, wholeBytes } = parseJournal(bytes, path);
+    // What is whole may be in memory only as well: the agent died before it was synced. A new one has nothing.
+    if (bytes.length > 0) {
+      await file.truncate(wholeBytes);
+      await file.sync();
+    }
     return { entries, file };
   } catch (error) {
     await file.close();
@@ -125,9 +129,11 @@ export class JournalStore {
     const temporary = join(this.root, `${TRANSIENT}new-${accepted.operationId}`);
     const folder = join(this.root, accepted.operationId);
     await rm(temporary, { recursive: true, force: true });
-    await makeStateDirectory(temporary);
-    await writeDurably(join(temporary, REQUEST_FILE), `${JSON.stringify(accepted)}\n`);
-    await writeDurably(join(temporary, JOURNAL_FILE), '');
+    await mkdir(temporary, { mode: 0o700 });
+    // Whatever is torn in here is removed with the folder.
+    await writeSynced(join(temporary, REQUEST_FILE), `${JSON.stringify(accepted)}\n`);
+    await writeSynced(join(temporary, JOURNAL_FILE), '');
+    await syncDirectory(temporary);
     await rename(temporary, folder);
     await syncDirectory(this.root);
     return Journal.open(folder);

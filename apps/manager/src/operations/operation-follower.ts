@@ -19,6 +19,7 @@ import { HostEntity } from '../persistence/entities/inventory.entities.js';
 import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmEntity } from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
+import { newestOf } from '../platform/newest-of.js';
 import { changesOf } from '../primary/changes-of.js';
 import { SettingsService } from '../settings/settings.service.js';
 import type { OperationHandler, Preparation } from './operation-handler.js';
@@ -30,6 +31,8 @@ import { isFinished } from './operation-view.js';
 
 const WAIT_MS = 2000;
 const STREAM_PAUSE_MS = 200;
+/** An agent tells of every step; each word written down is a commit on a disk that backups are written to as well. */
+const WRITE_EVERY_MS = 200;
 const MAX_REPLANS = 3;
 
 /** What the runner tells a follower. */
@@ -234,7 +237,8 @@ export class OperationFollower {
       if (operation.waitingFor !== null) await this.queue.write(this.dataSource.manager, claim, { waitingFor: null });
       written = await this.writeSnapshot(claim, first, written);
       if (isFinished(first.state)) return first;
-      for await (const seen of agent.watchOperation(agentId, watching)) {
+      const news = agent.watchOperation(agentId, watching);
+      for await (const seen of newestOf(news, WRITE_EVERY_MS, ({ state }) => isFinished(state))) {
         if (isFinished(seen.state)) return seen;
         written = await this.writeSnapshot(claim, seen, written);
       }
