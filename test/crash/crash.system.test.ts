@@ -18,6 +18,7 @@ const PARTS: Readonly<Record<string, readonly string[]>> = {
     'TakeBackup copy.{vda} before storage-hang',
     'TakeBackup copy.{vdb} before qemu-img',
     'TakeBackup seal.{vda} before storage-full',
+    'TakeBackup publish-files before looks',
     'TakeBackup publish-files after storage-read-only',
     'TakeBackup publish-manifest before storage-gone',
     'TakeBackup publish-manifest after manager',

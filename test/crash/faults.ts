@@ -45,6 +45,12 @@ export const FAULTS: readonly Fault[] = [
     heal: (bench) => bench.stack.startAgent(),
   },
   {
+    // The agent's process that looks at files: for some seconds every question is one for a process of its own.
+    name: 'looks',
+    strike: (bench) => bench.strikes.killLooking(),
+    heal: nothing,
+  },
+  {
     name: 'manager',
     strike: (bench) => bench.stack.killManager(),
     heal: (bench) => bench.stack.startManager(),

@@ -81,6 +81,15 @@ export class Strikes {
     }
   }
 
+  /** Kills the process that the agent keeps for looks at files. */
+  async killLooking(): Promise<void> {
+    // One that was killed a moment ago comes back with the agent's next question.
+    const { pid } = await waitUntil('the agent has a process that looks at files', async () =>
+      (await this.bench.host.processes()).find(({ argv }) => argv.at(-1)?.endsWith('/kept-looks-main.js') === true),
+    );
+    await this.bench.host.killProcess(pid);
+  }
+
   /** A file that is open for writing forbids the remount; whatever writes ends soon. */
   async remountReadOnly(): Promise<void> {
     await waitUntil('the storage is read-only', async () => {

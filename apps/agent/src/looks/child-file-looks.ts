@@ -4,6 +4,7 @@
  */
 import { basename, dirname } from 'node:path';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
+import { failedOnPath } from '../process/failed-on-path.js';
 import type { ToolResult, ToolRunner } from '../process/tool-runner.js';
 import { demandAbsolute } from './demand-absolute.js';
 import type { FileFacts, FileLooks } from './file-looks.js';
@@ -31,7 +32,7 @@ export class ChildFileLooks implements FileLooks {
     const result = await this.run('find', args, folder);
     if (result.exitCode === 0) return records(result.stdout);
     if (await this.isAbsent(folder)) return new Map();
-    throw failed('find', folder, result);
+    throw failedOnPath('find', folder, result);
   }
 
   /** NUL keeps every name apart. */
@@ -59,7 +60,7 @@ export class ChildFileLooks implements FileLooks {
     for (const path of paths) demandAbsolute(path);
     // -m: what does not exist yet is resolved as far as it exists.
     const result = await this.run('realpath', ['-z', '-m', '--', ...paths], paths[0], deadlineMs);
-    if (result.exitCode !== 0) throw failed('realpath', paths[0] ?? '', result);
+    if (result.exitCode !== 0) throw failedOnPath('realpath', paths[0] ?? '', result);
     const resolved = result.stdout.split('\0').slice(0, -1);
     if (resolved.length === paths.length) return resolved;
     throw new HoldfastError('BUG', `realpath answered ${resolved.length} names for ${paths.length} paths.`, {});
@@ -70,14 +71,14 @@ export class ChildFileLooks implements FileLooks {
     const result = await this.run('head', ['-c', String(mostBytes), '--', path], path);
     if (result.exitCode === 0) return result.stdout;
     if (await this.isAbsent(path)) return undefined;
-    throw failed('head', path, result);
+    throw failedOnPath('head', path, result);
   }
 
   async space(path: string): Promise<{ totalBytes: bigint; freeBytes: bigint }> {
     demandAbsolute(path);
     const result = await this.run('df', ['-B1', '--output=size,avail', '--', path], path);
     const [total, free] = (result.stdout.trim().split('\n')[1] ?? '').trim().split(/\s+/);
-    if (result.exitCode !== 0 || total === undefined || free === undefined) throw failed('df', path, result);
+    if (result.exitCode !== 0 || total === undefined || free === undefined) throw failedOnPath('df', path, result);
     return { totalBytes: BigInt(total), freeBytes: BigInt(free) };
   }
 
@@ -119,14 +120,4 @@ function record(text: string): [string, FileFacts] {
 /** A file name as a pattern of `find -name` that fits it alone. */
 function literal(name: string): string {
   return name.replace(/[\\*?[]/g, '\\$&');
-}
-
-function failed(tool: string, path: string, result: ToolResult): HoldfastError {
-  const stderr = result.stderr.slice(-2_000).trim();
-  return new HoldfastError('TOOL_FAILED', `${tool} failed on ${path} with exit code ${result.exitCode}: ${stderr}`, {
-    tool,
-    path,
-    exitCode: String(result.exitCode),
-    stderr,
-  });
 }

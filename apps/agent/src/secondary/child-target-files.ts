@@ -9,6 +9,7 @@ import { demandAbsent } from '../looks/demand-absent.js';
 import type { FileFacts, FileLooks } from '../looks/file-looks.js';
 import { isInsideRoots } from '../looks/inside-roots.js';
 import { askedAtOnce } from '../process/asked-at-once.js';
+import { failedOnPath } from '../process/failed-on-path.js';
 import type { ToolCall, ToolResult, ToolRunner } from '../process/tool-runner.js';
 import type { KnownRoots } from './known-roots.js';
 import type { TargetFiles, TreeEntry } from './target-files.js';
@@ -52,7 +53,7 @@ export class ChildTargetFiles implements TargetFiles {
     const result = await this.run('find', args, { deadlineMs: FLUSH_MS, ...(options.signal && { signal: options.signal }) });
     if (result.exitCode !== 0) {
       if (await this.heard(path, this.looks.isAbsent(path))) return undefined;
-      throw failed('find', path, result);
+      throw failedOnPath('find', path, result);
     }
     return records(result.stdout).sort((a, b) => (a.path < b.path ? -1 : 1));
   }
@@ -86,7 +87,7 @@ export class ChildTargetFiles implements TargetFiles {
     await this.check(path);
     const made = await this.run('mkdir', ['--', path]);
     if (made.exitCode !== 0 && (await this.heard(path, this.facts(path)))?.kind !== 'directory')
-      throw failed('mkdir', path, made);
+      throw failedOnPath('mkdir', path, made);
     await this.must('sync', ['--', dirname(path)], { deadlineMs: FLUSH_MS });
   }
 
@@ -142,7 +143,8 @@ export class ChildTargetFiles implements TargetFiles {
   async removeDirectory(path: string): Promise<void> {
     await this.check(path);
     const result = await this.run('rmdir', ['--', path]);
-    if (result.exitCode !== 0 && (await this.heard(path, this.facts(path))) !== undefined) throw failed('rmdir', path, result);
+    if (result.exitCode !== 0 && (await this.heard(path, this.facts(path))) !== undefined)
+      throw failedOnPath('rmdir', path, result);
   }
 
   async space(path: string): Promise<{ totalBytes: bigint; freeBytes: bigint }> {
@@ -252,14 +254,4 @@ function demandWellFormed(path: string): void {
 
 function pathIn(args: readonly string[]): string {
   return args.find((arg) => arg.startsWith('/') || arg.startsWith('of=/')) ?? '';
-}
-
-function failed(tool: string, path: string, result: ToolResult): HoldfastError {
-  const stderr = result.stderr.slice(-2_000).trim();
-  return new HoldfastError('TOOL_FAILED', `${tool} failed on ${path} with exit code ${result.exitCode}: ${stderr}`, {
-    tool,
-    path,
-    exitCode: String(result.exitCode),
-    stderr,
-  });
 }
