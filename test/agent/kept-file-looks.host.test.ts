@@ -23,7 +23,9 @@ function open(patienceMs = 10_000): { looks: KeptFileLooks; tools: CountingRunne
   made.push(looks);
   return { looks, tools };
 }
-const pids = async (): Promise<string[]> => (await tryRun(['pgrep', '-f', program])).stdout.split('\n').filter(Boolean);
+/** Only this test's own: agents of other tests have theirs. */
+const pids = async (): Promise<number[]> =>
+  (await tryRun(['pgrep', '-P', String(process.pid), '-f', program])).stdout.split('\n').filter(Boolean).map(Number);
 
 afterEach(async () => {
   made.splice(0).forEach((looks) => looks.close());
@@ -56,9 +58,10 @@ describe('KeptFileLooks', () => {
   it('answers also when that process is killed while it is asked, and is asked again later', async () => {
     const { looks, tools } = open();
     await looks.facts(['/etc']);
-    await run(['pkill', '-STOP', '-f', program]);
+    const [pid = 0] = await pids();
+    process.kill(pid, 'SIGSTOP');
     const asked = Promise.all(['/etc', '/usr'].map((path) => looks.facts([path])));
-    await run(['pkill', '-KILL', '-f', program]);
+    process.kill(pid, 'SIGKILL');
     expect((await asked).map(({ size }) => size)).toEqual([1, 1]);
     expect((await looks.facts(['/etc'])).size).toBe(1);
     // Not at once: whatever killed it may do so again.

@@ -6,7 +6,7 @@
 import { constants } from 'node:fs';
 import { access, lstat, open, readdir, readlink, realpath, stat, statfs } from 'node:fs/promises';
 import type { BigIntStats } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { demandAbsolute } from './demand-absolute.js';
 import type { FileFacts, FileLooks } from './file-looks.js';
 
@@ -33,6 +33,9 @@ export class CertainLooks implements FileLooks {
       const seen = await unlessAbsent(lstat(join(folder, name), { bigint: true }));
       if (seen !== undefined) found.set(name, factsOf(seen));
     }
+    const missing = names.filter((name) => !found.has(name));
+    const there = missing.length === 0 ? [] : ((await this.names(folder)) ?? []);
+    if (missing.some((name) => there.includes(name))) throw new Error('a name that is listed and cannot be looked at');
     return found;
   }
 
@@ -45,7 +48,12 @@ export class CertainLooks implements FileLooks {
 
   async isAbsent(path: string): Promise<boolean> {
     demandAbsolute(path);
-    return (await unlessAbsent(lstat(path))) === undefined;
+    if ((await unlessAbsent(lstat(path))) !== undefined) return false;
+    // A network file system remembers for some time that a name was not there: the folder must say so as well.
+    const parent = dirname(path);
+    if (parent === path) return false;
+    const names = await this.names(parent);
+    return names === undefined ? this.isAbsent(parent) : !names.includes(basename(path));
   }
 
   async realPaths(paths: readonly string[]): Promise<string[]> {
