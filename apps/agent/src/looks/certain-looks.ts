@@ -42,7 +42,8 @@ export class CertainLooks implements FileLooks {
   async names(directory: string): Promise<string[] | undefined> {
     demandAbsolute(directory);
     const names = await unlessAbsent(readdir(directory));
-    if (names === undefined) return (await unlessAbsent(stat(directory))) === undefined ? undefined : [];
+    // A file has no names, and neither has a link to nothing.
+    if (names === undefined) return (await unlessAbsent(lstat(directory))) === undefined ? undefined : [];
     return names.sort();
   }
 

@@ -23,7 +23,7 @@ export interface FileLooks {
   facts(paths: readonly string[]): Promise<Map<string, FileFacts>>;
   /** As `facts`, of names in one folder; symbolic links are themselves. A folder that does not exist has none. TOOL_FAILED. */
   entries(folder: string, names: readonly string[]): Promise<Map<string, FileFacts>>;
-  /** Every name in a directory, sorted; a file has none. Undefined when it cannot be read or does not exist. */
+  /** Every name in a directory, sorted; a file, or a link to nothing, has none. Undefined when it cannot be read or does not exist. */
   names(directory: string): Promise<string[] | undefined>;
   /** True only when it is certain that there is nothing of that name, not a dangling link either; false also for what cannot be looked at. */
   isAbsent(path: string): Promise<boolean>;

@@ -65,6 +65,7 @@ export function looksConformance(looks: () => FileLooks, { dangling }: { readonl
     expect(await looks().names(at('to-folder'))).toEqual([...NAMES].sort());
     expect(await looks().names(at('gone'))).toBeUndefined();
     expect(await looks().names(at('sparse'))).toEqual([]);
+    expect(await looks().names(at('to-nothing'))).toEqual([]);
     expect(await looks().names(at('sparse', 'below'))).toBeUndefined();
   });
 
