@@ -6,9 +6,10 @@
 import { constants } from 'node:fs';
 import { access, lstat, open, readdir, readlink, realpath, stat, statfs } from 'node:fs/promises';
 import type { BigIntStats } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { demandAbsolute } from './demand-absolute.js';
 import type { FileFacts, FileLooks } from './file-looks.js';
+import { isUnlisted } from './is-unlisted.js';
 
 /** As many links as the kernel follows. */
 const MOST_LINKS = 40;
@@ -51,10 +52,7 @@ export class CertainLooks implements FileLooks {
     demandAbsolute(path);
     if ((await unlessAbsent(lstat(path))) !== undefined) return false;
     // A network file system remembers for some time that a name was not there: the folder must say so as well.
-    const parent = dirname(path);
-    if (parent === path) return false;
-    const names = await this.names(parent);
-    return names === undefined ? this.isAbsent(parent) : !names.includes(basename(path));
+    return isUnlisted(this, path);
   }
 
   async realPaths(paths: readonly string[]): Promise<string[]> {

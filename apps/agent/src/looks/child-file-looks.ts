@@ -2,12 +2,12 @@
  * FileLooks by a child process for each question. Owns the words of `find`, `realpath`, `head`, `df` and `test`, and what their
  * exit codes mean.
  */
-import { basename, dirname } from 'node:path';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import { failedOnPath } from '../process/failed-on-path.js';
 import type { ToolResult, ToolRunner } from '../process/tool-runner.js';
 import { demandAbsolute } from './demand-absolute.js';
 import type { FileFacts, FileLooks } from './file-looks.js';
+import { isUnlisted } from './is-unlisted.js';
 
 /** A target that does not answer such a question in this time hangs. */
 const DEADLINE_MS = 30_000;
@@ -48,11 +48,8 @@ export class ChildFileLooks implements FileLooks {
    * an answer: absent means that the directory above could be read and has no such name, or is itself absent. Not decided by
    * the text of an error.
    */
-  async isAbsent(path: string): Promise<boolean> {
-    const parent = dirname(path);
-    if (parent === path) return false;
-    const names = await this.names(parent);
-    return names === undefined ? this.isAbsent(parent) : !names.includes(basename(path));
+  isAbsent(path: string): Promise<boolean> {
+    return isUnlisted(this, path);
   }
 
   async realPaths(paths: readonly string[], deadlineMs = DEADLINE_MS): Promise<string[]> {

@@ -18,8 +18,8 @@ const MOST_LATE = 12;
 const THREADS = 16;
 /** One that died is not started again at once, whatever kills it. */
 const PAUSE_MS = 5_000;
-/** Compiled code and a large heap buy nothing there. */
-const NODE_OPTIONS = ['--max-semi-space-size=1', '--optimize-for-size', '--no-opt', '--no-maglev', '--no-sparkplug'];
+/** Counts on the command line alone; what else keeps it small it loads itself, as the agent does. */
+const SMALL = '--max-semi-space-size=1';
 
 export interface KeptLooksOptions {
   /** The compiled kept-looks-main.js. */
@@ -119,7 +119,7 @@ class LookingProcess {
 
   private static start(program: string) {
     // With the agent it ends at once, and without the agent's files and folders: it must not keep a storage mounted.
-    return execa('setpriv', ['--pdeathsig', 'KILL', '--', process.execPath, ...NODE_OPTIONS, program], {
+    return execa('setpriv', ['--pdeathsig', 'KILL', '--', process.execPath, SMALL, program], {
       cwd: '/',
       detached: true,
       cleanup: false,

@@ -2,6 +2,7 @@
  * The process that looks at files for the agent. Started by KeptFileLooks, ends with its agent. Owns the messages; what it
  * says is CertainLooks'. A question that hangs keeps one of its threads, and nobody else.
  */
+import '../small-memory.js';
 import { CertainLooks } from './certain-looks.js';
 import type { Answer, Question } from './kept-messages.js';
 
