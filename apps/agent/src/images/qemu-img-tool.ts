@@ -8,6 +8,7 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Log } from '../logging/log.js';
 import type { ToolCall, ToolResult, ToolRunner } from '../process/tool-runner.js';
 import { demandAbsent } from '../looks/demand-absent.js';
+import { factsOrAbsent } from '../looks/facts-or-absent.js';
 import { demandAbsolute } from '../looks/demand-absolute.js';
 import { FileLook, seeFiles } from '../looks/file-look.js';
 import type { FileFacts, FileLooks } from '../looks/file-looks.js';
@@ -45,8 +46,7 @@ export class QemuImgTool implements ImageTool {
     const args = ['info', '-U', '-f', format, '--output=json', path];
     const answer = await this.quick('qemu-img', args, path);
     if (answer.exitCode === 0) return parseImageInfo(path, format, answer.stdout);
-    if (!(await this.looks.facts([path])).has(path)) {
-      await demandAbsent(this.looks, path);
+    if ((await factsOrAbsent(this.looks, path)) === undefined) {
       throw new HoldfastError('NOT_FOUND', `The image ${path} does not exist.`, { path });
     }
     throw toolFailed(args, answer);

@@ -5,7 +5,7 @@
  */
 import { basename, dirname } from 'node:path';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-import { demandAbsent } from '../looks/demand-absent.js';
+import { factsOrAbsent } from '../looks/facts-or-absent.js';
 import type { FileFacts, FileLooks } from '../looks/file-looks.js';
 import { isInsideRoots } from '../looks/inside-roots.js';
 import { askedAtOnce } from '../process/asked-at-once.js';
@@ -185,10 +185,8 @@ export class ChildTargetFiles implements TargetFiles {
     return [source?.get(basename(from)), target?.get(basename(to))];
   }
 
-  private async facts(path: string): Promise<FileFacts | undefined> {
-    const found = (await this.looks.facts([path])).get(path);
-    if (found === undefined) await demandAbsent(this.looks, path);
-    return found;
+  private facts(path: string): Promise<FileFacts | undefined> {
+    return factsOrAbsent(this.looks, path);
   }
 
   /**

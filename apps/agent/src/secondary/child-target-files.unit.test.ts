@@ -38,6 +38,24 @@ describe('ChildTargetFiles', () => {
     expect(await files.stat(join(path, 'below a file'))).toBeUndefined();
   });
 
+  it('sees a file that comes between two looks at it, and does not call one absent that cannot be looked at', async () => {
+    const path = join(root, 'comes');
+    const tools = new ExecaToolRunner(silentLog);
+    class Slow extends ChildFileLooks {
+      override async isAbsent(absent: string): Promise<boolean> {
+        await writeFile(path, '');
+        return super.isAbsent(absent);
+      }
+    }
+    const looked = new ChildTargetFiles(tools, new Slow(tools), new KnownRoots([root]));
+    expect(await looked.stat(path)).toMatchObject({ kind: 'file' });
+    class Blind extends ChildFileLooks {
+      override facts = async () => new Map<string, never>();
+    }
+    const blind = new ChildTargetFiles(tools, new Blind(tools), new KnownRoots([root]));
+    await expect(blind.stat(path)).rejects.toMatchObject({ code: 'TOOL_FAILED', fields: { path } });
+  });
+
   it('lists every name, sorted, line ends and all', async () => {
     for (const name of ['b', 'a\nb', '.hidden']) await writeFile(join(root, name), '');
     expect(await files.list(root)).toEqual(['.hidden', 'a\nb', 'b']);
