@@ -1,7 +1,7 @@
 /** A real VM as some owners have them: no guest agent, and files with names that mean something to shells and tools. */
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
-import { access, mkdir, readdir } from 'node:fs/promises';
+import { access, chmod, chown, mkdir, readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { imagesEqual } from '../testbed/images.js';
 import { TestHost } from '../testbed/test-host.js';
@@ -116,6 +116,33 @@ describe('a VM without guest agent, whose files have odd names', () => {
     // Every delta went back into the file with the odd name.
     expect(await vm.currentFile('vda')).toBe(join(vm.dir, NAMES.vda));
     expect(await vm.currentFile('vdb')).toBe(join(vm.dir, NAMES.vdb));
+  });
+
+  it('whose file QEMU may not read any more while it runs: the backup is taken back, and says what to look at', async () => {
+    await vm.start();
+    const file = (await vm.currentFile('vda')) ?? '';
+    const { uid, gid } = await stat(file);
+    const before = await state();
+    await chown(file, 0, 0);
+    await chmod(file, 0o600);
+    try {
+      const end = await rig.end('TakeBackup', await rig.backupRequest(keys, undefined));
+      expect(end).toMatchObject({
+        state: 'Failed',
+        vmOutcome: 'AsBefore',
+        error: { code: 'IMAGE_LOCKED', fields: { path: file } },
+      });
+      expect(end.error?.message).toContain('QEMU may not read it any more');
+      expect(await state()).toEqual(before);
+    } finally {
+      await chown(file, uid, gid);
+    }
+    const content = await write('mended');
+    const request = await rig.backupRequest(keys, undefined, { endOfChain: true });
+    await rig.run('TakeBackup', request);
+    await demandBackup(request.backupId, content);
+    expect(await state()).toMatchObject({ disks: before.disks, files: before.files });
+    await vm.destroy();
   });
 
   it('has a checkpoint of another tool: backed up while it runs; off, libvirt refuses, and the checkpoint is named', async () => {

@@ -2,8 +2,9 @@
  * The small machine behind a test host: pid, mount and host name spaces with its own /run, /dev, /etc/libvirt and the like.
  * Owns the start and the death of that machine. Knows nothing of libvirt's state beyond its folders.
  */
-import { mkdir, readdir, readFile, readlink, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { bootRecord } from './boot-record.js';
 import { startBackground } from './command.js';
 import { startTime } from './work-dir.js';
 import { waitUntil } from './wait-until.js';
@@ -38,6 +39,7 @@ mount --bind "$dir/boot_id" /proc/sys/kernel/random/boot_id
 mount --bind "$dir/hosts" /etc/hosts
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/lock
+cp "$dir/utmp" /run/utmp
 while [ $# -gt 0 ]; do mkdir -p "$2"; mount --bind "$1" "$2"; shift 2; done
 mount -t tmpfs -o mode=755 tmpfs /mnt
 mkdir /mnt/dev
@@ -70,6 +72,7 @@ export async function bootNamespace(dir: string, name: string): Promise<number> 
   await rm(join(dir, 'run'), { recursive: true, force: true });
   for (const folder of Object.values(hostFolders)) await mkdir(join(dir, folder), { recursive: true, mode: 0o755 });
   const pairs = Object.entries(hostFolders).flatMap(([inside, folder]) => [join(dir, folder), inside]);
+  await writeFile(join(dir, 'utmp'), bootRecord());
   const logFile = join(dir, 'init.log');
   const { exited } = await startBackground(
     [

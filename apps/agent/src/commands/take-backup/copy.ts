@@ -10,6 +10,7 @@ import type { CommandPorts } from '../ports.js';
 import type { TakeBackupRequest } from '../requests.js';
 import { explainStorageFailure } from '../shared/explain-storage-failure.js';
 import { together } from '../shared/together.js';
+import { explainHeldLayer } from './explain-held-layer.js';
 import type { PlannedVolume } from './preflight.js';
 
 /** A volume's file, whole but not yet published. */
@@ -86,6 +87,7 @@ export async function copyVolume(
       };
     });
   } catch (thrown) {
-    throw await explainStorageFailure(ports, { kind: 'storage', name: request.storage.name, path: root }, thrown);
+    const place = { kind: 'storage', name: request.storage.name, path: root } as const;
+    throw await explainStorageFailure(ports, place, explainHeldLayer(volume, thrown));
   }
 }
