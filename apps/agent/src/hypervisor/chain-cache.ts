@@ -7,6 +7,7 @@ import type { ImageFormat, ObservedLayer } from '@holdfast/shared/chain/observed
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { ChainWish, ImageTool } from '../images/image-tool.js';
 import type { FileFacts, FileLooks } from '../looks/file-looks.js';
+import { shares } from '../looks/shares.js';
 
 interface Entry {
   readonly layers: readonly ObservedLayer[];
@@ -14,8 +15,6 @@ interface Entry {
   readonly stamps: readonly string[];
 }
 
-/** Paths for one `find`; keeps its command line far below the kernel's limit. */
-const SHARE = 500;
 /** Chains whose headers are read at the same time. */
 const READ_AT_ONCE = 8;
 
@@ -87,8 +86,7 @@ export class ChainCache {
         await otherwise();
       }
     };
-    for (let start = 0; start < paths.length; start += SHARE) {
-      const share = paths.slice(start, start + SHARE);
+    for (const share of shares(paths)) {
       await ask(share, async () => {
         const inside = (folder: string) => share.filter((path) => dirname(path) === folder);
         await Promise.all(

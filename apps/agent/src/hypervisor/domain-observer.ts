@@ -1,27 +1,30 @@
 /**
  * Makes the plain observation of a domain: libvirt's word, QEMU's word, image headers and processes put together.
- * Owns the looking; the comparison is pure (`observe.ts`). Changes nothing.
+ * Owns the looking; comparing (`observe.ts`), refusing (`disk-refusals.ts`) and putting together (`assemble-domain.ts`) are pure.
+ * Changes nothing.
  */
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ImageFormat, ObservedDisk, ObservedDomain, ObservedLayer } from '@holdfast/shared/chain/observed-domain.js';
-import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
+import type { ObservedDomain, ObservedLayer } from '@holdfast/shared/chain/observed-domain.js';
+import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { ChainWish, ImageTool } from '../images/image-tool.js';
 import type { FileLooks } from '../looks/file-looks.js';
 import { isInsideRoots } from '../looks/inside-roots.js';
+import { shares } from '../looks/shares.js';
+import { assemble, observedDisk, unknownOrphan, unreadable } from './assemble-domain.js';
 import { ChainCache, storageHangs } from './chain-cache.js';
-import type { DiskFacts, DomainFacts } from './domain-facts.js';
-import type { Definition, DomainReader } from './domain-reader.js';
 import {
-  brokenByLibvirt,
-  compareDisks,
-  listedBackingProblem,
-  movedAway,
-  orphanProblem,
-  powerState,
-  type DiskStanding,
-  type Known,
-} from './observe.js';
+  isReadable,
+  openLayers,
+  outside,
+  refusable,
+  sourceOf,
+  unexplained,
+  type Layers,
+  type OpenLayer,
+} from './disk-refusals.js';
+import type { DomainReader } from './domain-reader.js';
+import { compareDisks, movedAway, type DiskStanding, type Known } from './observe.js';
 import type { QemuDisk } from './qemu-block.js';
 import type { QemuProcess, QemuProcesses } from './qemu-processes.js';
 
@@ -35,10 +38,6 @@ export interface ObserverPorts {
   readonly processes: QemuProcesses;
   readonly allowedRoots: () => readonly string[];
 }
-
-type Layers = readonly ObservedLayer[];
-/** A layer as QEMU has it open. */
-type OpenLayer = Omit<ObservedLayer, 'inode'>;
 
 export class DomainObserver {
   private readonly cache: ChainCache;
@@ -150,8 +149,7 @@ export class DomainObserver {
     const answering = paths.filter((path) => !silent.has(dirname(path)));
     const roots = this.ports.allowedRoots();
     const real = new Map<string, string>();
-    for (let start = 0; start < answering.length; start += 500) {
-      const share = answering.slice(start, start + 500);
+    for (const share of shares(answering)) {
       (await this.ports.looks.realPaths(share)).forEach((path, index) => real.set(share[index] ?? '', path));
     }
     for (const one of known) {
@@ -189,187 +187,6 @@ function isDoubtful(domain: ObservedDomain): boolean {
   );
 }
 
-/** What a disk can be refused for. A look that somebody interrupted says nothing about the disk: it is looked at again. */
-function refusable(thrown: unknown): Error {
-  const error = HoldfastError.from(thrown);
-  if (error.code === 'INTERRUPTED') throw error;
-  return error;
-}
-
 function isAttached({ attached }: DiskStanding): boolean {
   return attached;
-}
-
-function isReadable(disk: DiskFacts): boolean {
-  return disk.unsupported === undefined && !brokenByLibvirt(disk.path ?? '');
-}
-
-function sourceOf(disk: DiskFacts): { path: string; format: ImageFormat } {
-  return { path: disk.path ?? '', format: disk.format as ImageFormat };
-}
-
-/** What QEMU has open, as layers; refuses what is no plain qcow2 or raw file. */
-function openLayers(domain: DomainFacts, disk: DiskFacts, qemu: QemuDisk | undefined): OpenLayer[] {
-  return (qemu?.layers ?? []).map(({ path, format, virtualSizeBytes, allocatedBytes }) => {
-    const where = `Disk ${disk.target} of VM ${domain.name} (${disk.path})`;
-    const fields = { vmId: domain.uuid, target: disk.target, path: path ?? '' };
-    // libvirt may open a raw file without a layer of format "raw" over it.
-    const kind = format === 'file' ? 'raw' : format;
-    if (path === undefined)
-      throw new HoldfastError(
-        'DISK_UNSUPPORTED',
-        `${where} has a layer that is no plain file. Move the whole chain to files.`,
-        fields,
-      );
-    if (brokenByLibvirt(path)) throw lineBreak(domain, disk, path);
-    if (kind !== 'qcow2' && kind !== 'raw')
-      throw new HoldfastError(
-        'DISK_UNSUPPORTED',
-        `${where} has ${path} of format ${kind} in its chain. Convert it to qcow2.`,
-        fields,
-      );
-    return { path, format: kind, virtualSizeBytes, allocatedBytes };
-  });
-}
-
-function observedDisk(known: Known, { disk, definedPath }: DiskStanding, found: Layers | Error): ObservedDisk {
-  const refusal = refusalOf(known.current, disk, found);
-  const layers = refusal === undefined && !(found instanceof Error) ? found : [];
-  return {
-    target: disk.target,
-    serial: disk.serial,
-    format: layers[0]?.format ?? (disk.format === 'raw' ? 'raw' : 'qcow2'),
-    virtualSizeBytes: layers[0]?.virtualSizeBytes ?? 0n,
-    layers,
-    definedPath: known.persistent === undefined ? undefined : definedPath,
-    refusal,
-  };
-}
-
-function refusalOf(domain: DomainFacts, disk: DiskFacts, found: Layers | Error): ErrorData | undefined {
-  const fields = { vmId: domain.uuid, target: disk.target, path: disk.path ?? '' };
-  if (disk.unsupported !== undefined) {
-    const named = disk.path === undefined ? '' : ` (${disk.path})`;
-    const message = `Disk ${disk.target}${named} of VM ${domain.name} ${disk.unsupported.what} and cannot be backed up. ${disk.unsupported.wayOut}`;
-    return { code: 'DISK_UNSUPPORTED', message, fields };
-  }
-  if (brokenByLibvirt(disk.path ?? '')) return lineBreak(domain, disk, disk.path ?? '').toData();
-  if (!(found instanceof Error)) {
-    if (found.length > 0) return undefined;
-    return {
-      code: 'HYPERVISOR_OUT_OF_STEP',
-      message: `Disk ${disk.target} (${disk.path}) of VM ${domain.name} is not attached in QEMU. Restart the VM.`,
-      fields,
-    };
-  }
-  const error = HoldfastError.from(found);
-  const message =
-    error.code === 'CHAIN_UNEXPLAINED' ? error.message : `Disk ${disk.target} of VM ${domain.name}: ${error.message}`;
-  return { code: error.code, message, fields: { ...error.fields, ...fields } };
-}
-
-function lineBreak(domain: DomainFacts, disk: DiskFacts, path: string): HoldfastError {
-  return new HoldfastError(
-    'DISK_UNSUPPORTED',
-    `Disk ${disk.target} of VM ${domain.name} has a line break or tab in its file name ${JSON.stringify(path)}, which libvirt loses. Rename the file.`,
-    { vmId: domain.uuid, target: disk.target, path },
-  );
-}
-
-function unexplained(domain: DomainFacts, disk: DiskFacts, layers: Layers, open: readonly OpenLayer[]): HoldfastError {
-  return new HoldfastError(
-    'CHAIN_UNEXPLAINED',
-    `Disk ${disk.target} of VM ${domain.name}: QEMU has ${open.map((layer) => layer.path).join(' → ')} open, but the image headers say ` +
-      `${layers.map((layer) => layer.path).join(' → ')}. Keep the VM running and write the missing backing names (qemu-img rebase -u) or ask for help before it is shut down.`,
-    { vmId: domain.uuid, target: disk.target, path: open[0]?.path ?? '' },
-  );
-}
-
-function outside(domain: DomainFacts, disk: DiskFacts, layer: string): HoldfastError {
-  return new HoldfastError(
-    'PATH_OUTSIDE_POOLS',
-    `${layer}, a layer of disk ${disk.target}, is outside the agent's primary pools. Add its folder to the agent's pools or move the file.`,
-    { vmId: domain.uuid, target: disk.target, path: disk.path ?? '', layer },
-  );
-}
-
-function assemble(
-  known: Known,
-  standings: readonly DiskStanding[],
-  disks: readonly ObservedDisk[],
-  process: QemuProcess | undefined,
-): ObservedDomain {
-  const { current, persistent } = known;
-  const problems = standings.flatMap((standing) => standing.problem ?? []);
-  if (known.qemu === undefined) {
-    for (const { disk } of standings) {
-      const chain = disks.find((one) => one.target === disk.target)?.layers ?? [];
-      const problem =
-        chain.length === 0
-          ? undefined
-          : listedBackingProblem(
-              current,
-              disk,
-              chain.map((layer) => layer.path),
-            );
-      if (problem !== undefined) problems.push(problem);
-    }
-    if (process !== undefined) problems.push(orphanProblem(current.uuid, current.name, process.pid, true));
-  }
-  return {
-    ...common(current, known),
-    persistent: persistent !== undefined,
-    runId: process?.runId,
-    disks,
-    snapshots: known.snapshots,
-    problems,
-  };
-}
-
-function common(current: DomainFacts, { state }: Definition) {
-  const { uuid, name, guestAgentConnected, vcpus, memoryBytes, nvramPath } = current;
-  return { uuid, name, state: powerState(state), guestAgent: guestAgentConnected, vcpus, memoryBytes, nvramPath };
-}
-
-function unreadable(definition: Definition, error: HoldfastError, process: QemuProcess | undefined): ObservedDomain {
-  const { current, persistent } = definition;
-  const message = `VM ${current.name} cannot be observed: ${error.message}`;
-  const disks = current.disks.map((disk): ObservedDisk => {
-    const defined = persistent?.disks.find((one) => one.target === disk.target);
-    const fields = { vmId: current.uuid, target: disk.target, path: disk.path ?? '' };
-    return {
-      target: disk.target,
-      serial: disk.serial,
-      format: disk.format === 'raw' ? 'raw' : 'qcow2',
-      virtualSizeBytes: 0n,
-      layers: [],
-      definedPath: defined?.path,
-      refusal: { code: error.code, message, fields },
-    };
-  });
-  return {
-    ...common(current, definition),
-    persistent: persistent !== undefined,
-    runId: process?.runId,
-    disks,
-    snapshots: definition.snapshots,
-    problems: [{ code: error.code, message, fields: { ...error.fields, vmId: current.uuid } }],
-  };
-}
-
-function unknownOrphan(process: QemuProcess): ObservedDomain {
-  return {
-    uuid: process.uuid,
-    name: process.name,
-    state: 'running',
-    persistent: false,
-    runId: process.runId,
-    guestAgent: false,
-    vcpus: 0,
-    memoryBytes: 0n,
-    nvramPath: undefined,
-    disks: [],
-    snapshots: [],
-    problems: [orphanProblem(process.uuid, process.name, process.pid, false)],
-  };
 }

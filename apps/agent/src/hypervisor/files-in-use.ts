@@ -6,9 +6,8 @@ import type { ImageFormat } from '@holdfast/shared/chain/observed-domain.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { ImageTool } from '../images/image-tool.js';
 import type { FileLooks } from '../looks/file-looks.js';
+import { shares } from '../looks/shares.js';
 import type { Known } from './observe.js';
-
-const SHARE = 500;
 
 /**
  * All paths of the given domains: named anywhere in their live or persistent definitions, open in QEMU, held by a snapshot
@@ -50,9 +49,7 @@ export async function filesInUse(
     if (below.format !== 'raw') queue.push(below.path);
   }
   const absolute = [...named].filter((path) => path.startsWith('/'));
-  for (let start = 0; start < absolute.length; start += SHARE) {
-    for (const real of await ports.looks.realPaths(absolute.slice(start, start + SHARE))) named.add(real);
-  }
+  for (const share of shares(absolute)) for (const real of await ports.looks.realPaths(share)) named.add(real);
   return named;
 }
 
