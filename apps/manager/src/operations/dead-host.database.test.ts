@@ -1,5 +1,5 @@
 /** A host that dies in the middle of work while its VM is started on another: a whole manager and two hosts in memory. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import { DomainState, type Domain } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
 import type { TakeBackupRequest } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
@@ -13,32 +13,22 @@ import { DeletionsService } from '../deletions/deletions.service.js';
 import { BackupEntity, BackupVolumeEntity } from '../persistence/entities/backup.entities.js';
 import type { FakeAgent } from '../testing/fake-agent.js';
 import { backUp, protectedVm, sentBackup } from '../testing/protected-vm.js';
-import { TestCluster } from '../testing/test-database.js';
-import { managerFolder, TestManager } from '../testing/test-manager.js';
+import { managerPerTest } from '../testing/manager-per-test.js';
+import type { TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
 import { OperationSweep } from './operation-sweep.js';
 
 describe('work on a host that died', () => {
-  let cluster: TestCluster;
   let manager: TestManager;
   let dead: FakeAgent;
   let other: FakeAgent;
   let vm: string;
 
-  beforeAll(async () => {
-    cluster = await TestCluster.open();
-  });
-  afterAll(() => cluster.close());
-  beforeEach(async () => {
-    manager = await TestManager.start(await (await cluster.newDatabase()).open(), managerFolder(cluster.folder));
-    const zone = await manager.newZone();
-    dead = await manager.newHost(zone, 'the host that dies');
-    other = await manager.newHost(zone, 'the other host');
-    vm = (await protectedVm(manager, dead, zone)).id;
-  });
-  afterEach(async () => {
-    await manager.stop();
-    await Promise.all([dead.stop(), other.stop()]);
+  managerPerTest(async (made) => {
+    ({ manager } = made);
+    dead = await made.newHost('the host that dies');
+    other = await made.newHost('the other host');
+    vm = (await protectedVm(manager, dead, made.zone)).id;
   });
 
   const rows = () => manager.database.dataSource.manager;

@@ -1,8 +1,8 @@
 /**
- * Takes one claimed operation to its end: plan, send, watch, re-attach. Owns the order of these and what is written on the way,
- * so that it can be left at any point and taken up by another manager. What an end is, is beside. Knows no kind's meaning.
+ * Takes one claimed operation to its end: plan, send, watch, re-attach. Owns the order of these and what is written between them,
+ * so that it can be left at any point and taken up by another manager. Watching and what an end is are beside. Knows no kind's
+ * meaning.
  */
-import { setTimeout } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import { HoldfastError, type ErrorData } from '@holdfast/shared/errors/holdfast-error.js';
@@ -19,7 +19,7 @@ import { HostEntity } from '../persistence/entities/inventory.entities.js';
 import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmEntity } from '../persistence/entities/vm.entities.js';
 import { Clock } from '../platform/clock.js';
-import { newestOf } from '../platform/newest-of.js';
+import { pause } from '../platform/pause.js';
 import { changesOf } from '../primary/changes-of.js';
 import { SettingsService } from '../settings/settings.service.js';
 import type { OperationHandler, Preparation } from './operation-handler.js';
@@ -28,20 +28,11 @@ import { OperationHandlers } from './operation-handlers.js';
 import { tellToForget } from './operation-sweep.js';
 import { OperationQueue, type Claim } from './operation-queue.js';
 import { isFinished } from './operation-view.js';
+import { OperationWatch, type FollowerSignals } from './operation-watch.js';
 
 const WAIT_MS = 2000;
 const STREAM_PAUSE_MS = 200;
-/** An agent tells of every step; each word written down is a commit on a disk that backups are written to as well. */
-const WRITE_EVERY_MS = 200;
 const MAX_REPLANS = 3;
-
-/** What the runner tells a follower. */
-export interface FollowerSignals {
-  /** The lease is lost or the manager stops: leave it as it is. */
-  readonly stop: AbortSignal;
-  /** Somebody wants it cancelled. */
-  readonly cancel: AbortSignal;
-}
 
 @Injectable()
 export class OperationFollower {
@@ -51,6 +42,7 @@ export class OperationFollower {
     private readonly ends: OperationEnds,
     private readonly handlers: OperationHandlers,
     private readonly agents: AgentsService,
+    private readonly operationWatch: OperationWatch,
     private readonly guards: StartGuards,
     private readonly settings: SettingsService,
     private readonly clock: Clock,
@@ -79,7 +71,7 @@ export class OperationFollower {
         const seen = now.accepted ? await this.reattach(now, agent) : await this.send(now, now.request, claim, agent);
         if (seen === 'unknown')
           return await this.ends.lost(now, claim, handler, `the agent on host "${host.name}" does not know it any more`);
-        const finished = await this.watch(now, claim, agent, seen, signals);
+        const finished = await this.operationWatch.watch(now, claim, agent, seen, signals);
         if (finished === undefined) {
           await pause(STREAM_PAUSE_MS, signals.stop);
           continue;
@@ -218,65 +210,6 @@ export class OperationFollower {
     }
   }
 
-  /** Writes what the agent says until it is finished. Undefined: the stream ended early, look again. */
-  private async watch(
-    operation: OperationEntity,
-    claim: Claim,
-    agent: AgentClient,
-    first: AgentOperation,
-    signals: FollowerSignals,
-  ): Promise<AgentOperation | undefined> {
-    const agentId = operation.agentOperationId ?? operation.id;
-    const over = new AbortController();
-    const watching = AbortSignal.any([signals.stop, over.signal]);
-    const cancel = (): void => void this.cancelAtAgent(operation, agent, watching);
-    if (signals.cancel.aborted || operation.cancelRequested) cancel();
-    else signals.cancel.addEventListener('abort', cancel, { once: true });
-    try {
-      let written = operation.agentRevision ?? -1n;
-      if (operation.waitingFor !== null) await this.queue.write(this.dataSource.manager, claim, { waitingFor: null });
-      written = await this.writeSnapshot(claim, first, written);
-      if (isFinished(first.state)) return first;
-      const news = agent.watchOperation(agentId, watching);
-      for await (const seen of newestOf(news, WRITE_EVERY_MS, ({ state }) => isFinished(state))) {
-        if (isFinished(seen.state)) return seen;
-        written = await this.writeSnapshot(claim, seen, written);
-      }
-      return undefined;
-    } finally {
-      over.abort();
-      signals.cancel.removeEventListener('abort', cancel);
-    }
-  }
-
-  /** Nobody asks for a cancellation twice: one that does not arrive is sent again until the watch ends. */
-  private async cancelAtAgent(operation: OperationEntity, agent: AgentClient, watching: AbortSignal): Promise<void> {
-    while (!watching.aborted) {
-      try {
-        await agent.cancelOperation(operation.agentOperationId ?? operation.id);
-        return;
-      } catch (error) {
-        if (watching.aborted) return;
-        this.logger.warn('a cancellation did not arrive', { operationId: operation.id, reason: String(error) });
-        await pause(WAIT_MS, watching);
-      }
-    }
-  }
-
-  /** A snapshot that is not newer than what was written is dropped. A finished one is written by `end`, with what it means. */
-  private async writeSnapshot(claim: Claim, seen: AgentOperation, written: bigint): Promise<bigint> {
-    if (seen.revision <= written || isFinished(seen.state)) return written;
-    await this.queue.write(this.dataSource.manager, claim, {
-      state: seen.state,
-      steps: seen.steps,
-      progress: seen.progress,
-      warnings: [...seen.warnings],
-      agentRevision: seen.revision,
-      waitingFor: seen.state === 'Queued' ? 'a free place on the host' : null,
-    });
-    return seen.revision;
-  }
-
   private isOutdated(error: { readonly code: ErrorData['code'] } | null, operation: OperationEntity): boolean {
     return error?.code === 'PLAN_OUTDATED' && operation.replans < MAX_REPLANS && !operation.cancelRequested;
   }
@@ -358,8 +291,4 @@ export class OperationFollower {
 function leftNothing(finished: AgentOperation): boolean {
   const { removedPaths = [], leftPaths = [], movedPins = [] } = changesOf(finished) ?? {};
   return finished.outcome === 'AsBefore' && removedPaths.length + leftPaths.length + movedPins.length === 0;
-}
-
-function pause(milliseconds: number, stop: AbortSignal): Promise<void> {
-  return setTimeout(milliseconds, undefined, { signal: stop }).catch(() => undefined);
 }

@@ -10,6 +10,7 @@ import { OperationHandlers } from './operation-handlers.js';
 import { LEASE_OPTIONS, OperationQueue } from './operation-queue.js';
 import { OperationRunner } from './operation-runner.js';
 import { OperationSweep } from './operation-sweep.js';
+import { OperationWatch } from './operation-watch.js';
 import { OperationsService } from './operations.service.js';
 
 @Global()
@@ -25,6 +26,7 @@ import { OperationsService } from './operations.service.js';
     OperationBus,
     OperationHandlers,
     OperationEnds,
+    OperationWatch,
     OperationFollower,
     OperationRunner,
     OperationSweep,
