@@ -1,5 +1,5 @@
 /** Backups after which something is left to do on the host: merges, files, a chain that nobody understands. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { Backup, CreateBackup } from '@holdfast/shared/api/backups.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import type { Disk } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
@@ -10,8 +10,8 @@ import { VmEntity, VolumeDeltaEntity } from '../persistence/entities/vm.entities
 import type { FakeAgent } from '../testing/fake-agent.js';
 import { backUp, protectedVm, sentBackup, startBackup } from '../testing/protected-vm.js';
 import type { ReceivedCommand } from '../testing/received-command.js';
-import { TestCluster } from '../testing/test-database.js';
-import { managerFolder, TestManager } from '../testing/test-manager.js';
+import { managerPerTest } from '../testing/manager-per-test.js';
+import type { TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
 import { ProtectionReconciler } from '../vms/protection-reconciler.js';
 import { VmsService } from '../vms/vms.service.js';
@@ -19,25 +19,15 @@ import { VmsService } from '../vms/vms.service.js';
 const FAILED = OperationState.OPERATION_STATE_FAILED;
 
 describe('a backup that leaves something behind', () => {
-  let cluster: TestCluster;
   let manager: TestManager;
   let agent: FakeAgent;
   let vm: string;
 
-  beforeAll(async () => {
-    cluster = await TestCluster.open();
-  });
-  afterAll(() => cluster.close());
-  beforeEach(async () => {
-    manager = await TestManager.start(await (await cluster.newDatabase()).open(), managerFolder(cluster.folder));
-    const zone = await manager.newZone();
-    agent = await manager.newHost(zone);
+  managerPerTest(async (made) => {
+    ({ manager } = made);
+    agent = await made.newHost();
     const disks = { vda: ['/pool/root.qcow2'], vdb: ['/pool/data.qcow2'] };
-    vm = (await protectedVm(manager, agent, zone, { disks, chainSize: 3 })).id;
-  });
-  afterEach(async () => {
-    await manager.stop();
-    await agent.stop();
+    vm = (await protectedVm(manager, agent, made.zone, { disks, chainSize: 3 })).id;
   });
 
   const rows = () => manager.database.dataSource.manager;

@@ -1,6 +1,6 @@
 /** Compaction in the manager: when it is asked for, what the agent is told, and what is recorded of its end. */
 import { randomUUID } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { Backup } from '@holdfast/shared/api/backups.js';
 import type { CompactChainRequest } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import { OperationState, VmOutcome } from '@holdfast/shared/wire/generated/holdfast/agent/v1/operation.js';
@@ -12,8 +12,8 @@ import { VmEntity } from '../persistence/entities/vm.entities.js';
 import { SettingsService } from '../settings/settings.service.js';
 import type { FakeAgent } from '../testing/fake-agent.js';
 import { protectedVm } from '../testing/protected-vm.js';
-import { TestCluster } from '../testing/test-database.js';
-import { managerFolder, TestManager } from '../testing/test-manager.js';
+import { managerPerTest } from '../testing/manager-per-test.js';
+import type { TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
 import { CompactionRequests } from './compaction-requests.js';
 import { CompactionsService } from './compactions.service.js';
@@ -21,25 +21,15 @@ import { CompactionsService } from './compactions.service.js';
 const FAILED = { state: OperationState.OPERATION_STATE_FAILED, outcome: VmOutcome.VM_OUTCOME_MERGE_PENDING };
 
 describe('compaction', () => {
-  let cluster: TestCluster;
   let manager: TestManager;
   let agent: FakeAgent;
   let vm: string;
 
-  beforeAll(async () => {
-    cluster = await TestCluster.open();
-  });
-  afterAll(() => cluster.close());
-  beforeEach(async () => {
-    manager = await TestManager.start(await (await cluster.newDatabase()).open(), managerFolder(cluster.folder));
-    const zone = await manager.newZone();
-    agent = await manager.newHost(zone);
+  managerPerTest(async (made) => {
+    ({ manager } = made);
+    agent = await made.newHost();
     const disks = { vda: ['/pool/root.qcow2'], vdb: ['/pool/data.qcow2'] };
-    vm = (await protectedVm(manager, agent, zone, { disks, chainSize: 0 })).id;
-  });
-  afterEach(async () => {
-    await manager.stop();
-    await agent.stop();
+    vm = (await protectedVm(manager, agent, made.zone, { disks, chainSize: 0 })).id;
   });
 
   const rows = () => manager.database.dataSource.manager;

@@ -1,6 +1,6 @@
 /** The moment in which a planned deletion is written down: what it stood on may have changed while agents were asked. */
 import { randomUUID } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { Backup } from '@holdfast/shared/api/backups.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
@@ -12,31 +12,22 @@ import { BackupEntity } from '../persistence/entities/backup.entities.js';
 import { VmEntity } from '../persistence/entities/vm.entities.js';
 import { domainOf, type FakeAgent } from '../testing/fake-agent.js';
 import { backUp, protectedVm } from '../testing/protected-vm.js';
-import { someoneWaits, TestCluster } from '../testing/test-database.js';
-import { managerFolder, TestManager } from '../testing/test-manager.js';
+import { managerPerTest } from '../testing/manager-per-test.js';
+import { someoneWaits } from '../testing/test-database.js';
+import type { TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
 import { VmsService } from '../vms/vms.service.js';
 import { DeletionsService } from './deletions.service.js';
 
 describe('a deletion that begins', () => {
-  let cluster: TestCluster;
   let manager: TestManager;
   let agent: FakeAgent;
   let vm: string;
 
-  beforeAll(async () => {
-    cluster = await TestCluster.open();
-  });
-  afterAll(() => cluster.close());
-  beforeEach(async () => {
-    manager = await TestManager.start(await (await cluster.newDatabase()).open(), managerFolder(cluster.folder));
-    const zone = await manager.newZone();
-    agent = await manager.newHost(zone);
-    ({ id: vm } = await protectedVm(manager, agent, zone));
-  });
-  afterEach(async () => {
-    await manager.stop();
-    await agent.stop();
+  managerPerTest(async (made) => {
+    ({ manager } = made);
+    agent = await made.newHost();
+    ({ id: vm } = await protectedVm(manager, agent, made.zone));
   });
 
   const rows = () => manager.database.dataSource.manager;

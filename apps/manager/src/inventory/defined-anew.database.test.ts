@@ -1,35 +1,25 @@
 /** A VM that is undefined, and another one that is defined with its UUID: nothing of the first is lost by working on the second. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { Domain } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
 import { VmEntity, VolumeDeltaEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
 import { RestoresService } from '../restores/restores.service.js';
 import { layerOf, type FakeAgent } from '../testing/fake-agent.js';
 import { backUp, protectedVm, sentBackup } from '../testing/protected-vm.js';
-import { TestCluster } from '../testing/test-database.js';
-import { managerFolder, TestManager } from '../testing/test-manager.js';
+import { managerPerTest } from '../testing/manager-per-test.js';
+import type { TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
 
 const RESTORED = '/pool/root.0a1b2c3d.restored.qcow2';
 
 describe('a VM that is defined anew with its UUID', () => {
-  let cluster: TestCluster;
   let manager: TestManager;
   let agent: FakeAgent;
   let vm: string;
 
-  beforeAll(async () => {
-    cluster = await TestCluster.open();
-  });
-  afterAll(() => cluster.close());
-  beforeEach(async () => {
-    manager = await TestManager.start(await (await cluster.newDatabase()).open(), managerFolder(cluster.folder));
-    const zone = await manager.newZone();
-    agent = await manager.newHost(zone, 'kvm1');
-    vm = (await protectedVm(manager, agent, zone, { disks: { vda: [RESTORED] } })).id;
-  });
-  afterEach(async () => {
-    await manager.stop();
-    await agent.stop();
+  managerPerTest(async (made) => {
+    ({ manager } = made);
+    agent = await made.newHost('kvm1');
+    vm = (await protectedVm(manager, agent, made.zone, { disks: { vda: [RESTORED] } })).id;
   });
 
   const rows = () => manager.database.dataSource.manager;

@@ -1,14 +1,14 @@
 /** Hosts under another name, and hosts whose agent is of another version: what goes on, and what is refused. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { CertificateAuthority } from '../certificates/certificate-authority.js';
 import { OperationsService } from '../operations/operations.service.js';
 import { HostEntity } from '../persistence/entities/inventory.entities.js';
 import { VmEntity } from '../persistence/entities/vm.entities.js';
 import type { FakeAgent } from '../testing/fake-agent.js';
 import { backUp, protectedVm, startBackup } from '../testing/protected-vm.js';
-import { TestCluster } from '../testing/test-database.js';
+import { managerPerTest } from '../testing/manager-per-test.js';
 import { newRequest } from '../testing/certificate-request.js';
-import { managerFolder, TestManager } from '../testing/test-manager.js';
+import { managerFolder, type TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
 import { HostsService } from './hosts.service.js';
 import { JoinService } from './join.service.js';
@@ -16,29 +16,20 @@ import { JoinService } from './join.service.js';
 const HOSTILE = `a "b" 'c' $(id) ; \u00e4\u2028 <x> \\ %s {0}`;
 
 describe('a host', () => {
-  let cluster: TestCluster;
   let manager: TestManager;
   let zone: string;
+  let folder: string;
   let agent: FakeAgent;
   let other: FakeAgent;
   let vm: string;
   let id: string;
 
-  beforeAll(async () => {
-    cluster = await TestCluster.open();
-  });
-  afterAll(() => cluster.close());
-  beforeEach(async () => {
-    manager = await TestManager.start(await (await cluster.newDatabase()).open(), managerFolder(cluster.folder));
-    zone = await manager.newZone();
-    agent = await manager.newHost(zone, 'kvm1');
-    other = await manager.newHost(zone, 'kvm2');
+  managerPerTest(async (made) => {
+    ({ manager, zone, folder } = made);
+    agent = await made.newHost('kvm1');
+    other = await made.newHost('kvm2');
     vm = (await protectedVm(manager, agent, zone)).id;
     id = (await rows().findOneByOrFail(HostEntity, { name: 'kvm1' })).id;
-  });
-  afterEach(async () => {
-    await manager.stop();
-    await Promise.all([agent.stop(), other.stop()]);
   });
 
   const rows = () => manager.database.dataSource.manager;
@@ -152,7 +143,7 @@ describe('a host', () => {
   describe('whose certificates are not those of this manager', () => {
     /** As if it had joined another installation: certificates of another authority, for the same host. */
     const becomeForeign = async (): Promise<void> => {
-      const foreign = await CertificateAuthority.open(managerFolder(cluster.folder), () => new Date());
+      const foreign = await CertificateAuthority.open(managerFolder(folder), () => new Date());
       const { keyPem, requestPem } = await newRequest();
       const certificatePem = await foreign.issueForAgent(requestPem, id);
       await agent.stop();

@@ -1,39 +1,29 @@
 /** What the hosts that a VM is not on are told of its layers, and when: a whole manager and hosts in memory. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { DomainState, type Domain } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
 import type { VmElsewhere } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
 import { HostEntity } from '../persistence/entities/inventory.entities.js';
 import { VmEntity } from '../persistence/entities/vm.entities.js';
 import { domainOf, type FakeAgent } from '../testing/fake-agent.js';
 import { backUp, protectedVm, sentBackup, startBackup } from '../testing/protected-vm.js';
-import { TestCluster } from '../testing/test-database.js';
-import { managerFolder, TestManager } from '../testing/test-manager.js';
+import { managerPerTest } from '../testing/manager-per-test.js';
+import type { TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
 import { VmSnapshotsService } from '../vm-snapshots/vm-snapshots.service.js';
 
 const BASE = '/pool/root.qcow2';
 
 describe('the start guards of other hosts', () => {
-  let cluster: TestCluster;
   let manager: TestManager;
   let own: FakeAgent;
   let other: FakeAgent;
   let vm: string;
 
-  beforeAll(async () => {
-    cluster = await TestCluster.open();
-  });
-  afterAll(() => cluster.close());
-  beforeEach(async () => {
-    manager = await TestManager.start(await (await cluster.newDatabase()).open(), managerFolder(cluster.folder));
-    const zone = await manager.newZone();
-    own = await manager.newHost(zone, 'own');
-    other = await manager.newHost(zone, 'other');
-    vm = (await protectedVm(manager, own, zone)).id;
-  });
-  afterEach(async () => {
-    await manager.stop();
-    await Promise.all([own.stop(), other.stop()]);
+  managerPerTest(async (made) => {
+    ({ manager } = made);
+    own = await made.newHost('own');
+    other = await made.newHost('other');
+    vm = (await protectedVm(manager, own, made.zone)).id;
   });
 
   const rows = () => manager.database.dataSource.manager;

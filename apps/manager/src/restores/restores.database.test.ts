@@ -1,6 +1,6 @@
 /** Restores from call to recorded result, and the files that they leave behind. */
 import { randomUUID } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { beforeEach, describe, expect, it } from '@jest/globals';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import { DomainState } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
 import type { RestoreBackupRequest } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
@@ -14,8 +14,8 @@ import { VmEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
 import { StoragesService } from '../storage/storages.service.js';
 import { domainOf, type FakeAgent } from '../testing/fake-agent.js';
 import { backUp, startBackup } from '../testing/protected-vm.js';
-import { TestCluster } from '../testing/test-database.js';
-import { managerFolder, TestManager } from '../testing/test-manager.js';
+import { managerPerTest } from '../testing/manager-per-test.js';
+import type { TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
 import { VmsService } from '../vms/vms.service.js';
 import { RestoresService } from './restores.service.js';
@@ -23,21 +23,15 @@ import { RestoresService } from './restores.service.js';
 const WISH = { acceptDamaged: false, dropSnapshots: false };
 
 describe('a restore', () => {
-  let cluster: TestCluster;
   let manager: TestManager;
   let agent: FakeAgent;
   let zone: string;
   let vm: string;
   let backupId: string;
 
-  beforeAll(async () => {
-    cluster = await TestCluster.open();
-  });
-  afterAll(() => cluster.close());
-  beforeEach(async () => {
-    manager = await TestManager.start(await (await cluster.newDatabase()).open(), managerFolder(cluster.folder));
-    zone = await manager.newZone();
-    agent = await manager.newHost(zone);
+  managerPerTest(async (made) => {
+    ({ manager, zone } = made);
+    agent = await made.newHost();
     await manager
       .get(StoragesService)
       .create(manager.admin, { zoneId: zone as never, name: 's', type: 'dir', source: '/backup', options: '', adopt: false });
@@ -55,10 +49,6 @@ describe('a restore', () => {
       .create(manager.admin, vm, { description: '', isolated: false, quiesce: 'no' });
     expect((await manager.finished(operation.id)).state).toBe('Succeeded');
     backupId = operation.backupId ?? '';
-  });
-  afterEach(async () => {
-    await manager.stop();
-    await agent.stop();
   });
 
   const rows = () => manager.database.dataSource.manager;

@@ -1,6 +1,6 @@
 /** VM snapshots from call to recorded tree: beside backups, with branches, with those of virsh, and after failures. */
 import { randomUUID } from 'node:crypto';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import type { CreateVmSnapshot, VmSnapshot } from '@holdfast/shared/api/vm-snapshots.js';
 import { DomainState } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
@@ -13,8 +13,8 @@ import { RestoresService } from '../restores/restores.service.js';
 import type { FakeAgent } from '../testing/fake-agent.js';
 import type { ReceivedCommand } from '../testing/received-command.js';
 import { protectedVm, startBackup } from '../testing/protected-vm.js';
-import { TestCluster } from '../testing/test-database.js';
-import { managerFolder, TestManager } from '../testing/test-manager.js';
+import { managerPerTest } from '../testing/manager-per-test.js';
+import type { TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
 import { VmsService } from '../vms/vms.service.js';
 import { VmSnapshotsService } from './vm-snapshots.service.js';
@@ -30,24 +30,14 @@ const failed = (outcome: VmOutcome) => ({
 });
 
 describe('VM snapshots', () => {
-  let cluster: TestCluster;
   let manager: TestManager;
   let agent: FakeAgent;
   let vm: string;
 
-  beforeAll(async () => {
-    cluster = await TestCluster.open();
-  });
-  afterAll(() => cluster.close());
-  beforeEach(async () => {
-    manager = await TestManager.start(await (await cluster.newDatabase()).open(), managerFolder(cluster.folder));
-    const zone = await manager.newZone();
-    agent = await manager.newHost(zone);
-    vm = (await protectedVm(manager, agent, zone, { disks: { vda: [ROOT], vdb: [DATA] } })).id;
-  });
-  afterEach(async () => {
-    await manager.stop();
-    await agent.stop();
+  managerPerTest(async (made) => {
+    ({ manager } = made);
+    agent = await made.newHost();
+    vm = (await protectedVm(manager, agent, made.zone, { disks: { vda: [ROOT], vdb: [DATA] } })).id;
   });
 
   const rows = () => manager.database.dataSource.manager;

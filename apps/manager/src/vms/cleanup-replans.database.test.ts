@@ -1,5 +1,5 @@
 /** Plans that turn out to be outdated when a part of them is done: what was done is on record before the next plan is made. */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { describe, expect, it } from '@jest/globals';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Domain } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
 import type { CleanupBackupErrorRequest } from '@holdfast/shared/wire/generated/holdfast/agent/v1/host_agent.js';
@@ -8,8 +8,8 @@ import { VmSnapshotVolumeEntity } from '../persistence/entities/vm-snapshot.enti
 import { VmEntity, VolumeDeltaEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
 import type { FakeAgent, Script } from '../testing/fake-agent.js';
 import { backUp, protectedVm, sentBackup } from '../testing/protected-vm.js';
-import { TestCluster } from '../testing/test-database.js';
-import { managerFolder, TestManager } from '../testing/test-manager.js';
+import { managerPerTest } from '../testing/manager-per-test.js';
+import type { TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
 import { VmSnapshotsService } from '../vm-snapshots/vm-snapshots.service.js';
 import { VmsService } from './vms.service.js';
@@ -18,24 +18,14 @@ const ROOT = '/pool/root.qcow2';
 const DATA = '/pool/data.qcow2';
 
 describe('a plan that is outdated in the middle of the work', () => {
-  let cluster: TestCluster;
   let manager: TestManager;
   let agent: FakeAgent;
   let vm: string;
 
-  beforeAll(async () => {
-    cluster = await TestCluster.open();
-  });
-  afterAll(() => cluster.close());
-  beforeEach(async () => {
-    manager = await TestManager.start(await (await cluster.newDatabase()).open(), managerFolder(cluster.folder));
-    const zone = await manager.newZone();
-    agent = await manager.newHost(zone);
-    vm = (await protectedVm(manager, agent, zone, { disks: { vda: [ROOT], vdb: [DATA] } })).id;
-  });
-  afterEach(async () => {
-    await manager.stop();
-    await agent.stop();
+  managerPerTest(async (made) => {
+    ({ manager } = made);
+    agent = await made.newHost();
+    vm = (await protectedVm(manager, agent, made.zone, { disks: { vda: [ROOT], vdb: [DATA] } })).id;
   });
 
   const rows = () => manager.database.dataSource.manager;
