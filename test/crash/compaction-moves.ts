@@ -12,12 +12,12 @@ export class CompactionMoves {
   /** An open chain whose oldest backup is deleted and kept for one child alone. */
   async before(): Promise<void> {
     for (;;) {
-      this.compacted = await this.bench.newBackup('of a chain to compact');
+      this.compacted = await this.bench.backups.take('of a chain to compact');
       const { parentId } = await this.bench.stack.api.get<Backup>(`/backups/${this.compacted}`);
       if (parentId === undefined || (await this.bench.stack.api.get<Backup>(`/backups/${parentId}`)).type !== 'FULL') continue;
       const { operations } = await this.bench.stack.api.delete<Deletion>(`/backups/${parentId}`);
       for (const { id } of operations) await this.bench.waitForRest(id);
-      await this.bench.forgetBackups([parentId]);
+      await this.bench.backups.forget([parentId]);
       return;
     }
   }

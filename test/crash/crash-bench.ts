@@ -1,12 +1,10 @@
 /**
  * The system on which crash cases run one after another: one VM, one storage that can fail, a content model. Owns the moves
- * that operations and faults are made of, and the look at everything after each case.
+ * that operations and faults are made of, and the look at everything after each case. Backups, snapshots and others are beside.
  */
 import { join } from 'node:path';
-import type { Backup, CreateBackup, Deletion } from '@holdfast/shared/api/backups.js';
 import type { Vm } from '@holdfast/shared/api/inventory.js';
 import type { Operation } from '@holdfast/shared/api/operations.js';
-import { backupFolder, volumeFile } from '@holdfast/shared/manifest/paths.js';
 import { demandInvariants } from '../system/invariants.js';
 import { References } from '../system/references.js';
 import { SystemStack, type StackHost, type StackStorage } from '../system/system-stack.js';
@@ -16,6 +14,7 @@ import type { TestHost } from '../testbed/test-host.js';
 import type { TestStorage } from '../testbed/test-storage.js';
 import { TestVm } from '../testbed/test-vm.js';
 import { waitUntil } from '../testbed/wait-until.js';
+import { BackupMoves } from './backup-moves.js';
 import { CompactionMoves } from './compaction-moves.js';
 import { ContentModel } from './content-model.js';
 import { ForeignLayers } from './foreign-layers.js';
@@ -26,8 +25,6 @@ import { Strikes } from './strikes.js';
 const DEVICE_MIB = 32;
 /** Short, so that a sweep meets the end of a chain. */
 const CHAIN_SIZE = 3;
-/** Backups whose content is compared after every case; older ones were compared when they were young. */
-const COMPARED_BACKUPS = 3;
 const REST_MS = 240_000;
 
 export interface End {
@@ -41,19 +38,13 @@ export class CrashBench {
   /** What a case wants to tell in its line. */
   readonly notes: string[] = [];
   readonly snapshots: SnapshotMoves;
+  readonly backups: BackupMoves;
   readonly compaction = new CompactionMoves(this);
   readonly release = new ReleaseMoves(this);
   readonly strikes = new Strikes(this);
   readonly foreignLayers = new ForeignLayers(this);
   /** Files of ours that are in no chain of the VM, and rightly so: those of a disk that was detached. */
   readonly keptFiles = new Set<string>();
-  /** Operation → the backup that it restores. */
-  private readonly restoring = new Map<string, Backup['id']>();
-  private comparable: string[] = [];
-  /** The backup that restores go back to, and its parents before it. */
-  private readonly restoreChain: Backup['id'][] = [];
-  /** Backups that a deletion takes away, oldest first; the one below them must live on. */
-  doomed: readonly string[] = [];
 
   private constructor(
     readonly stack: SystemStack,
@@ -64,6 +55,7 @@ export class CrashBench {
     private readonly references: References,
   ) {
     this.snapshots = new SnapshotMoves(this, model);
+    this.backups = new BackupMoves(this, model);
   }
 
   /** On more hosts than one the VM begins on the first, where operations are struck. */
@@ -125,10 +117,7 @@ export class CrashBench {
 
   /** A stopped VM, one backup to go back to (always the same), and content that must vanish. */
   async stoppedWithBackupAndNewContent(): Promise<void> {
-    if (this.restored === undefined) {
-      // Two backups, so that a restore reads a chain of files.
-      for (let index = 0; index < 2; index += 1) this.restoreChain.push(await this.newBackup(`to restore ${index}`));
-    }
+    await this.backups.takeThoseToRestore();
     await this.stoppedWithNewContent();
   }
 
@@ -140,22 +129,6 @@ export class CrashBench {
   async demandSuccess(operationId: string): Promise<void> {
     const end = await this.waitForRest(operationId);
     if (!end.succeeded) throw new Error(`an operation that was not struck failed: ${end.words}`);
-  }
-
-  /** A backup of new content that must succeed: a thing to start from. */
-  async newBackup(name: string): Promise<Backup['id']> {
-    await this.runningWithNewContent();
-    const operationId = await this.startBackup({ name });
-    const end = await this.waitForRest(operationId);
-    const id = end.succeeded ? await this.concludeBackup(operationId, true) : undefined;
-    if (id === undefined) throw new Error(`the backup "${name}" to start from could not be taken: ${end.words}`);
-    return id;
-  }
-
-  /** Their content is compared no more. */
-  async forgetBackups(ids: readonly string[]): Promise<void> {
-    this.comparable = this.comparable.filter((id) => !ids.includes(id));
-    for (const id of ids) await this.model.forget(id);
   }
 
   /** Where the VM begins, and the host that it may move to. */
@@ -170,94 +143,9 @@ export class CrashBench {
     this.vmNow = await this.stack.migrate(this.vm, to, options);
   }
 
-  private get restored(): Backup['id'] | undefined {
-    return this.restoreChain.at(-1);
-  }
-
   private async stop(): Promise<void> {
     await this.vm.shutdown();
     await this.stack.waitForPower(this.vm, 'Stopped');
-  }
-
-  // ---- operations -------------------------------------------------------------------------------------------------
-
-  async startBackup(wish: Partial<CreateBackup>): Promise<string> {
-    return (await this.stack.startBackup(this.vm, wish)).id;
-  }
-
-  /** Restores a backup whose content is kept; default: always the same one. It ends the snapshots that there are. */
-  async startRestore(backupId: string | undefined = this.restored): Promise<string> {
-    if (backupId === undefined) throw new Error('there is no backup to restore');
-    const backup = { id: backupId as Backup['id'] };
-    const { id } = await this.stack.startRestore(backup, this.snapshots.count > 0 ? { dropSnapshots: true } : {});
-    this.restoring.set(id, backup.id);
-    return id;
-  }
-
-  /** Those that restores go back to stay for ever. */
-  get backupsToRestore(): readonly string[] {
-    return this.restoreChain;
-  }
-
-  /** Backups whose content is kept, oldest first. */
-  get comparableBackups(): readonly string[] {
-    return [...this.comparable];
-  }
-
-  /** A published backup must hold the content of now; the guest wrote nothing since before it began. */
-  async concludeBackup(operationId: string, succeeded: boolean): Promise<Backup['id'] | undefined> {
-    const { backupId } = await this.stack.api.get<Operation>(`/operations/${operationId}`);
-    if (backupId === undefined) throw new Error(`operation ${operationId} names no backup`);
-    const backup = await this.stack.api.get<Backup>(`/backups/${backupId}`);
-    const expected = succeeded ? 'BackedUp' : 'Failed';
-    if (backup.state !== expected)
-      throw new Error(`the operation ended ${succeeded ? 'well' : 'badly'}, but the backup is ${backup.state}`);
-    if (!succeeded) return undefined;
-    await this.model.keep(backupId);
-    this.comparable.push(backupId);
-    while (this.comparable.length > COMPARED_BACKUPS + this.restoreChain.length) {
-      const oldest = this.comparable.find((id) => !this.restoreChain.some((kept) => kept === id) && id !== backupId) ?? '';
-      this.comparable = this.comparable.filter((id) => id !== oldest);
-      await this.model.forget(oldest);
-    }
-    return backupId;
-  }
-
-  /** A restore that succeeded has brought the kept content back; the files it left behind are released. */
-  async concludeRestore(operationId: string, succeeded: boolean): Promise<void> {
-    if (!succeeded) return;
-    await this.returnToRestored(operationId);
-    await this.release.releaseAll();
-  }
-
-  /** The model follows a restore. */
-  async returnToRestored(operationId: string): Promise<void> {
-    const backupId = this.restoring.get(operationId);
-    if (backupId === undefined) throw new Error(`operation ${operationId} is no restore of this bench`);
-    await this.model.returnTo(backupId);
-    await this.snapshots.forgetAll();
-  }
-
-  /** Asks for the deletion of a backup with all that lies on it. Undefined: there was nothing to do on a host. */
-  async startDeletion(backupId: string): Promise<string | undefined> {
-    const { operations } = await this.stack.api.post<Deletion>('/backups/actions/delete', { ids: [backupId], forced: true });
-    return operations[0]?.id;
-  }
-
-  /** What was deleted since is compared no more. A deletion that a fault kept from its end is asked for again. */
-  async forgetDeleted(): Promise<void> {
-    const failed = await this.stack.api.list<Backup>('/backups', { vmId: this.vm.uuid, state: 'DeleteFailed' });
-    for (const { id } of failed) {
-      const again = await this.startDeletion(id);
-      const end = again === undefined ? undefined : await this.waitForRest(again);
-      if (end?.succeeded === false) throw new Error(`a deletion that nothing disturbs failed: ${end.words}`);
-    }
-    for (const id of [...this.comparable]) {
-      const { state } = await this.stack.api.get<Backup>(`/backups/${id}`);
-      if (state === 'BackedUp') continue;
-      this.comparable = this.comparable.filter((one) => one !== id);
-      await this.model.forget(id);
-    }
   }
 
   // ---- names of steps that hold on every bench ------------------------------------------------------------------------
@@ -277,8 +165,7 @@ export class CrashBench {
       ...[...this.keys].map(([target, key]): [string, string] => [key, `{${target}}`]),
       [this.place.storage.id, '{storage}'],
       ...this.release.ids(),
-      ...this.doomed.map((id, index): [string, string] => [id, `{doomed ${index + 1}}`]),
-      ...this.restoreChain.map((id, index): [string, string] => [id, `{backup ${index + 1}}`]),
+      ...this.backups.ids(),
     ];
   }
 
@@ -322,7 +209,7 @@ export class CrashBench {
       this.model.devicePath,
       'disk vdb',
     );
-    for (const id of this.comparable) await this.demandBackup(id);
+    await this.backups.check();
     await this.snapshots.check();
     await demandInvariants({
       stack: this.stack,
@@ -340,15 +227,8 @@ export class CrashBench {
     if ((await this.vm.fsfreezeStatus()) !== 'thawed') throw new Error('the guest is frozen');
   }
 
-  private async demandBackup(id: string): Promise<void> {
-    const file = (target: string) =>
-      join(this.storage.path, backupFolder(this.vm.uuid, id), volumeFile(this.keys.get(target) ?? ''));
-    await this.demandDevice(file('vdb'), 'qcow2', this.model.pathOf(id), `backup ${id} of vdb`);
-    const wrong = await this.model.wrongFilesIn(file('vda'), id);
-    if (wrong.length > 0) throw new Error(`backup ${id} of vda does not hold what it must: ${wrong.join(', ')}`);
-  }
-
-  private async demandDevice(file: string, format: 'raw' | 'qcow2', reference: string, what: string): Promise<void> {
+  /** A device's content in an image must be that of a raw reference. `what`: what it is called when it is not. */
+  async demandDevice(file: string, format: 'raw' | 'qcow2', reference: string, what: string): Promise<void> {
     if (!(await imagesEqual(file, format, reference, 'raw'))) throw new Error(`${what} (${file}) does not hold what it must`);
   }
 

@@ -8,15 +8,15 @@ import type { CrashBench } from './crash-bench.js';
 /** A new chain; all but its first are to be deleted. What earlier rounds left on the storage goes first. */
 export async function chainToDelete(bench: CrashBench, length: 2 | 3): Promise<void> {
   await deleteNow(bench, { vmId: bench.vm.uuid, all: true });
-  await bench.forgetBackups(bench.comparableBackups);
-  for (let index = 0; index < length; index += 1) await bench.newBackup(`to delete ${index}`);
-  bench.doomed = bench.comparableBackups.slice(1);
+  await bench.backups.forget(bench.backups.comparable);
+  for (let index = 0; index < length; index += 1) await bench.backups.take(`to delete ${index}`);
+  bench.backups.doomed = bench.backups.comparable.slice(1);
   await bench.runningWithNewContent();
 }
 
 /** By force from the second one on: what lies on it goes as well. */
 export async function startDelete(bench: CrashBench): Promise<string> {
-  const wish = { ids: bench.doomed.slice(0, 1), forced: true };
+  const wish = { ids: bench.backups.doomed.slice(0, 1), forced: true };
   const { operations } = await bench.stack.api.post<Deletion>('/backups/actions/delete', wish);
   return operations[0]?.id ?? '';
 }
@@ -24,7 +24,7 @@ export async function startDelete(bench: CrashBench): Promise<string> {
 /** Deleted in the end, at once or when it is asked for again; the backup below lives, as the end of its chain. */
 export async function concludeDelete(bench: CrashBench): Promise<void> {
   const { api } = bench.stack;
-  const [kept = '', ...doomed] = bench.comparableBackups;
+  const [kept = '', ...doomed] = bench.backups.comparable;
   await deleteNow(bench, { ids: doomed, forced: true });
   for (const id of doomed) {
     const { state } = await api.get<Backup>(`/backups/${id}`);
@@ -34,7 +34,7 @@ export async function concludeDelete(bench: CrashBench): Promise<void> {
   if (state !== 'BackedUp' || !endOfChain) throw new Error(`backup ${kept} must live as the end of its chain, and is ${state}`);
   const { headBackupId } = await bench.stack.vm(bench.vm);
   if (headBackupId !== undefined) throw new Error(`the chain goes on from backup ${headBackupId}, which is gone`);
-  await bench.forgetBackups(doomed);
+  await bench.backups.forget(doomed);
 }
 
 /** A deletion that must succeed: the way to a place to start from. */

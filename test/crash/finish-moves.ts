@@ -5,7 +5,7 @@ import type { CrashBench } from './crash-bench.js';
 /** A chain that is open, so that there is a delta on primary, and content written since its head. */
 export async function openChainWithNewContent(bench: CrashBench, power: 'running' | 'stopped'): Promise<void> {
   if ((await bench.stack.vm(bench.vm)).headBackupId === undefined) {
-    await bench.newBackup('head of a chain to finish');
+    await bench.backups.take('head of a chain to finish');
   }
   await bench.withNewContent(power);
 }

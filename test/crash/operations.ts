@@ -25,16 +25,16 @@ const TAKE_BACKUP: CrashOperation = {
   name: 'TakeBackup',
   kind: 'TakeBackup',
   prepare: (bench) => bench.runningWithNewContent(),
-  start: (bench) => bench.startBackup({ quiesce: 'require' }),
-  conclude: async (bench, id, succeeded) => void (await bench.concludeBackup(id, succeeded)),
+  start: (bench) => bench.backups.start({ quiesce: 'require' }),
+  conclude: async (bench, id, succeeded) => void (await bench.backups.conclude(id, succeeded)),
 };
 
 const RESTORE_BACKUP: CrashOperation = {
   name: 'RestoreBackup',
   kind: 'RestoreBackup',
   prepare: (bench) => bench.stoppedWithBackupAndNewContent(),
-  start: (bench) => bench.startRestore(),
-  conclude: (bench, id, succeeded) => bench.concludeRestore(id, succeeded),
+  start: (bench) => bench.backups.startRestore(),
+  conclude: (bench, id, succeeded) => bench.backups.concludeRestore(id, succeeded),
 };
 
 const COMPACT_CHAIN: CrashOperation = {
@@ -78,8 +78,8 @@ export const OPERATIONS: readonly CrashOperation[] = [
     name: 'TakeBackup-stopped',
     kind: 'TakeBackup',
     prepare: (bench) => bench.stoppedWithNewContent(),
-    start: (bench) => bench.startBackup({ quiesce: 'no' }),
-    conclude: async (bench, id, succeeded) => void (await bench.concludeBackup(id, succeeded)),
+    start: (bench) => bench.backups.start({ quiesce: 'no' }),
+    conclude: async (bench, id, succeeded) => void (await bench.backups.conclude(id, succeeded)),
   },
   RESTORE_BACKUP,
   cancelledBefore('switch', RESTORE_BACKUP),

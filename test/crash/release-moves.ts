@@ -61,8 +61,8 @@ export class ReleaseMoves {
   }
 
   private async restore(): Promise<void> {
-    const id = await this.bench.startRestore();
+    const id = await this.bench.backups.startRestore();
     await this.bench.demandSuccess(id);
-    await this.bench.returnToRestored(id);
+    await this.bench.backups.returnToRestored(id);
   }
 }

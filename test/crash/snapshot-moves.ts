@@ -44,7 +44,7 @@ export class SnapshotMoves {
   /** A stopped VM with two snapshots, a backup taken since, and content that must vanish with the tracking of that backup. */
   async beforeReverting(): Promise<void> {
     if (this.held.length < 2) await this.plant(2);
-    await this.bench.newBackup('since the snapshots');
+    await this.bench.backups.take('since the snapshots');
     await this.bench.withNewContent('stopped');
   }
 
@@ -138,7 +138,7 @@ export class SnapshotMoves {
 
   /** A line of that many snapshots of a running guest, over a backup, each with content of its own. */
   private async plant(count: number): Promise<void> {
-    await this.bench.newBackup('under the snapshots');
+    await this.bench.backups.take('under the snapshots');
     while (this.held.length < count) await this.takeNow();
   }
 

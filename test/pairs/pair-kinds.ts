@@ -32,7 +32,7 @@ export const PAIR_KINDS: readonly PairKind[] = [
     kind: 'TakeBackup',
     needs: [],
     stands: { step: 'publish-files', subject: '', phase: 'before' },
-    start: ({ bench }) => bench.startBackup({}),
+    start: ({ bench }) => bench.backups.start({}),
     conclude: describeBackup,
   },
   {
@@ -42,8 +42,8 @@ export const PAIR_KINDS: readonly PairKind[] = [
     off: true,
     stands: { step: 'switch', subject: '', phase: 'before' },
     // Two of them restore different backups.
-    start: ({ bench, older, newer }, meets) => bench.startRestore(meets?.kind === 'RestoreBackup' ? older : newer),
-    conclude: (bench, id) => bench.returnToRestored(id),
+    start: ({ bench, older, newer }, meets) => bench.backups.startRestore(meets?.kind === 'RestoreBackup' ? older : newer),
+    conclude: (bench, id) => bench.backups.returnToRestored(id),
   },
   {
     name: 'finish-chain',
@@ -63,7 +63,7 @@ export const PAIR_KINDS: readonly PairKind[] = [
       const ids = [meets?.kind === 'DeleteBackups' ? older : newer];
       return (await bench.stack.api.post<Deletion>('/backups/actions/delete', { ids })).operations[0]?.id;
     },
-    conclude: (bench) => bench.forgetDeleted(),
+    conclude: (bench) => bench.backups.forgetDeleted(),
   },
   {
     name: 'take-snapshot',
@@ -109,7 +109,7 @@ export const PAIR_KINDS: readonly PairKind[] = [
 ];
 
 async function describeBackup(bench: CrashBench, operationId: string): Promise<string> {
-  const id = await bench.concludeBackup(operationId, true);
+  const id = await bench.backups.conclude(operationId, true);
   const { type, fullReason } = await bench.stack.api.get<Backup>(`/backups/${id}`);
   if (type === 'FULL' && (fullReason ?? '') === '') throw new Error(`backup ${id} is full and does not say why`);
   return type.toLowerCase();

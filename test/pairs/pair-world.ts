@@ -23,11 +23,11 @@ export async function preparePairWorld(
   // First of all: it ends the chain.
   if (needs.includes('files of a restore')) await bench.release.before();
   else await bench.release.releaseAll();
-  const older = await bench.newBackup('older');
-  const newer = await bench.newBackup('newer');
+  const older = await bench.backups.take('older');
+  const newer = await bench.backups.take('newer');
   if (needs.includes('a Removed backup')) {
     await deleteNow(bench, { ids: [older] });
-    await bench.forgetBackups([older]);
+    await bench.backups.forget([older]);
   }
   if (needs.includes('a VM snapshot')) await bench.snapshots.takeNow();
   await bench.withNewContent(power);
@@ -37,7 +37,7 @@ export async function preparePairWorld(
 /** So that the next chain begins anew, and the storage stays small. */
 async function deleteLeftovers(bench: CrashBench): Promise<void> {
   const all = await bench.stack.api.list<Backup>('/backups', { vmId: bench.vm.uuid, state: 'BackedUp' });
-  const ids = all.map(({ id }) => id).filter((id) => !bench.backupsToRestore.includes(id));
+  const ids = all.map(({ id }) => id).filter((id) => !bench.backups.toRestore.includes(id));
   if (ids.length > 0) await deleteNow(bench, { ids, forced: true });
-  await bench.forgetBackups(ids);
+  await bench.backups.forget(ids);
 }

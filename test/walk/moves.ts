@@ -102,11 +102,11 @@ export const MOVES: readonly Move[] = [
     weight: 1,
     async run({ crash }) {
       await crash.runningWithNewContent();
-      const ids = [await crash.startBackup({}), await crash.startBackup({ isolated: true })];
+      const ids = [await crash.backups.start({}), await crash.backups.start({ isolated: true })];
       for (const id of ids) await waitForEnd(crash.stack.api, id);
       for (const id of ids) {
         const end = await crash.waitForRest(id);
-        await crash.concludeBackup(id, end.succeeded);
+        await crash.backups.conclude(id, end.succeeded);
         if (!end.succeeded) throw new Error(`an undisturbed backup failed: ${end.words}`);
       }
     },
@@ -117,7 +117,7 @@ export const MOVES: readonly Move[] = [
     async run(bench) {
       const { crash } = bench;
       await crash.runningWithNewContent();
-      await bench.onOtherHost(async () => void (await crash.newBackup('on the other host')));
+      await bench.onOtherHost(async () => void (await crash.backups.take('on the other host')));
     },
   },
   {
@@ -125,7 +125,7 @@ export const MOVES: readonly Move[] = [
     weight: 1,
     async run({ crash }) {
       await crash.runningWithNewContent();
-      const id = await crash.startBackup({});
+      const id = await crash.backups.start({});
       try {
         await crash.stack.api.post(`/operations/${id}/actions/cancel`);
       } catch (error) {
@@ -133,7 +133,7 @@ export const MOVES: readonly Move[] = [
         if (!(error instanceof ApiProblem) || error.code !== 'WRONG_STATE') throw error;
       }
       const end = await crash.waitForRest(id);
-      await crash.concludeBackup(id, end.succeeded);
+      await crash.backups.conclude(id, end.succeeded);
       return end.words;
     },
   },

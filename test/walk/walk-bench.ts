@@ -39,7 +39,7 @@ export class WalkBench {
       snapshots: this.crash.snapshots.count,
       extraDisks: disks.filter((target) => this.extra.has(target)).sort(),
       attachedEver: this.extra.size,
-      backups: this.crash.comparableBackups,
+      backups: this.crash.backups.comparable,
       steps: this.steps,
     };
   }
@@ -111,7 +111,7 @@ export class WalkBench {
   }
 
   private async checkExtraBackups(): Promise<void> {
-    for (const id of this.crash.comparableBackups) {
+    for (const id of this.crash.backups.comparable) {
       const { volumes } = await this.crash.stack.api.get<Backup>(`/backups/${id}`);
       for (const { key, target } of volumes) {
         const raw = this.extra.get(target);

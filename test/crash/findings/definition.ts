@@ -9,10 +9,10 @@ export const noBackingStoreLeft: Finding = {
   async play(bench) {
     for (let round = 1; round <= 3; round += 1) {
       await bench.stoppedWithNewContent();
-      const operationId = await bench.startBackup({});
+      const operationId = await bench.backups.start({});
       const end = await bench.waitForRest(operationId);
       if (!end.succeeded) throw new Error(end.words);
-      await bench.concludeBackup(operationId, true);
+      await bench.backups.conclude(operationId, true);
       const xml = await bench.vm.xml('inactive');
       if (/<backingStore[^>]*>\s*<(format|source)/.test(xml))
         throw new Error(`backup ${round} left a backingStore in the definition:\n${xml}`);
@@ -32,17 +32,17 @@ export const definitionDrift: Finding = {
     await writeFile(file, right.replace(current, `${current}.elsewhere`));
     await bench.host.virsh('define', file);
     const chain = await bench.vm.chain('vdb');
-    const refused = await refusalOf(bench, () => bench.startBackup({}));
+    const refused = await refusalOf(bench, () => bench.backups.start({}));
     if (refused.code !== 'DEFINITION_DRIFT') throw new Error(`refused with ${refused.code}: ${refused.message}`);
     if (!refused.message.includes('vdb')) throw new Error(`the refusal does not name the disk: ${refused.message}`);
     if ((await bench.vm.chain('vdb')).length !== chain.length) throw new Error('the chain was touched');
     await writeFile(file, right);
     await bench.host.virsh('define', file);
     await waitForNoProblems(bench);
-    const operationId = await bench.startBackup({});
+    const operationId = await bench.backups.start({});
     const end = await bench.waitForRest(operationId);
     if (!end.succeeded) throw new Error(`after the repair: ${end.words}`);
-    await bench.concludeBackup(operationId, true);
+    await bench.backups.conclude(operationId, true);
     await bench.checkInvariants();
     return 'refused by name, nothing touched, works after the repair';
   },

@@ -13,10 +13,10 @@ export const foreignSnapshots: Finding = {
       }
       if (round === 3) await bench.stoppedWithNewContent();
       else await bench.runningWithNewContent();
-      const operationId = await bench.startBackup({});
+      const operationId = await bench.backups.start({});
       const end = await bench.waitForRest(operationId);
       if (!end.succeeded) throw new Error(`round ${round}: ${end.words}`);
-      await bench.concludeBackup(operationId, true);
+      await bench.backups.conclude(operationId, true);
       await bench.checkInvariants();
     }
     return 'one file per volume holds the union of up to four layers';

@@ -8,7 +8,7 @@ export const agentHangsInFreeze: Finding = {
   async play(bench) {
     await bench.runningWithNewContent();
     const { operationId, goOn } = await bench.strikes.standAt({ step: 'freeze', subject: '', phase: 'before' }, () =>
-      bench.startBackup({ quiesce: 'require' }),
+      bench.backups.start({ quiesce: 'require' }),
     );
     await bench.vm.hangAgent();
     await goOn();
@@ -22,7 +22,7 @@ export const agentHangsInFreeze: Finding = {
       await sleep(1_000);
       return before === 'thawed' && (await bench.vm.fsfreezeStatus()) === 'thawed';
     });
-    await bench.concludeBackup(operationId, false);
+    await bench.backups.conclude(operationId, false);
     await bench.checkInvariants();
     return `${end.words}; thawed when the guest agent woke`;
   },
@@ -34,7 +34,7 @@ export const agentHangsWhileFrozen: Finding = {
     await bench.runningWithNewContent();
     const frozen = async () => {
       const standing = await bench.strikes.standAt({ step: 'snapshot', subject: '', phase: 'before' }, () =>
-        bench.startBackup({ quiesce: 'require' }),
+        bench.backups.start({ quiesce: 'require' }),
       );
       if ((await bench.vm.fsfreezeStatus()) !== 'frozen') throw new Error('the guest is not frozen: this case proves nothing');
       await bench.vm.hangAgent();
@@ -43,7 +43,7 @@ export const agentHangsWhileFrozen: Finding = {
     const demandFailure = async (operationId: string): Promise<string> => {
       const end = await bench.waitForRest(operationId);
       if (end.succeeded) throw new Error('a backup whose guest was not frozen at its snapshot was called quiesced');
-      await bench.concludeBackup(operationId, false);
+      await bench.backups.conclude(operationId, false);
       return end.words;
     };
 
@@ -73,7 +73,7 @@ export const agentDiesWhileFrozen: Finding = {
   async play(bench) {
     await bench.runningWithNewContent();
     const { operationId, goOn } = await bench.strikes.standAt({ step: 'snapshot', subject: '', phase: 'before' }, () =>
-      bench.startBackup({ quiesce: 'require' }),
+      bench.backups.start({ quiesce: 'require' }),
     );
     if ((await bench.vm.fsfreezeStatus()) !== 'frozen') throw new Error('the guest is not frozen: this case proves nothing');
     await bench.stack.killAgent();
@@ -83,7 +83,7 @@ export const agentDiesWhileFrozen: Finding = {
     await sleep(1_000);
     await bench.host.startLibvirtd();
     const end = await bench.waitForRest(operationId);
-    await bench.concludeBackup(operationId, end.succeeded);
+    await bench.backups.conclude(operationId, end.succeeded);
     await bench.checkInvariants();
     return end.words;
   },

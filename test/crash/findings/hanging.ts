@@ -63,14 +63,14 @@ export const hangsInRestore: Finding = {
     const neighbour = await neighbourOf(bench);
     const after = ['restore.{vda}', 'restore.{vdb}', 'verify.{backup 2}.{vda}.qcow2'];
     const blow = { step: 'verify', subject: '{backup 1}.{vda}.qcow2', after };
-    const { operationId, end } = await strike(bench, neighbour, blow, () => bench.startRestore());
-    await bench.concludeRestore(operationId, end.succeeded);
+    const { operationId, end } = await strike(bench, neighbour, blow, () => bench.backups.startRestore());
+    await bench.backups.concludeRestore(operationId, end.succeeded);
     await bench.checkInvariants();
     if (end.succeeded) return end.words;
     await bench.stoppedWithNewContent();
-    const again = await bench.startRestore();
+    const again = await bench.backups.startRestore();
     await bench.demandSuccess(again);
-    await bench.concludeRestore(again, true);
+    await bench.backups.concludeRestore(again, true);
     await bench.checkInvariants();
     return `${end.words}, restored when it was asked for again`;
   },
@@ -82,10 +82,10 @@ async function backupsThrough(bench: CrashBench, blows: readonly Blow[]): Promis
   const words: string[] = [];
   for (const blow of blows) {
     await bench.runningWithNewContent();
-    const { operationId, end } = await strike(bench, neighbour, blow, () => bench.startBackup({ quiesce: 'require' }));
-    await bench.concludeBackup(operationId, end.succeeded);
+    const { operationId, end } = await strike(bench, neighbour, blow, () => bench.backups.start({ quiesce: 'require' }));
+    await bench.backups.conclude(operationId, end.succeeded);
     await bench.checkInvariants();
-    await bench.newBackup(`after ${blow.step}`);
+    await bench.backups.take(`after ${blow.step}`);
     await bench.checkInvariants();
     words.push(`${blow.step} ${end.words}`);
   }

@@ -7,13 +7,13 @@ export const lockedDelta: Finding = {
   name: 'locks: a foreign reader holds a delta that is to be merged',
   async play(bench) {
     await bench.runningWithNewContent();
-    const first = await bench.startBackup({});
+    const first = await bench.backups.start({});
     await bench.waitForRest(first);
-    await bench.concludeBackup(first, true);
+    await bench.backups.conclude(first, true);
     await bench.runningWithNewContent();
     const { operationId: second, goOn } = await bench.strikes.standAt(
       { step: 'plan-merge', subject: 'vdb', phase: 'before' },
-      () => bench.startBackup({}),
+      () => bench.backups.start({}),
     );
     const chain = await bench.vm.chain('vdb');
     const release = await holdReader(bench, chain.at(-1)?.filename ?? '', 'raw');
@@ -22,7 +22,7 @@ export const lockedDelta: Finding = {
     await release();
     const end = await bench.waitForRest(second);
     if (!end.succeeded) throw new Error(end.words);
-    await bench.concludeBackup(second, true);
+    await bench.backups.conclude(second, true);
     await bench.checkInvariants();
     return 'published meanwhile, merged when the reader had gone';
   },

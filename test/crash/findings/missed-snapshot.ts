@@ -12,7 +12,7 @@ export const libvirtdMissesTheSnapshot: Finding = {
     await undisturbedBackup(bench);
     await bench.runningWithNewContent();
     const { operationId, goOn } = await bench.strikes.standAt({ step: 'snapshot', subject: '', phase: 'before' }, () =>
-      bench.startBackup({}),
+      bench.backups.start({}),
     );
     await snapshotBehindLibvirt(bench);
     await bench.host.killLibvirtd();
@@ -20,7 +20,7 @@ export const libvirtdMissesTheSnapshot: Finding = {
     await sleep(300);
     await bench.host.startLibvirtd();
     const end = await bench.waitForRest(operationId);
-    await bench.concludeBackup(operationId, end.succeeded);
+    await bench.backups.conclude(operationId, end.succeeded);
     await bench.checkInvariants();
     // The layer that the next start uses is the one that holds everything.
     await bench.vm.destroy();
@@ -38,13 +38,13 @@ export const libvirtdDiesAroundTheSnapshot: Finding = {
     for (const delayMs of [0, 4, 8, 12, 16, 20, 28, 40]) {
       await bench.runningWithNewContent();
       const { operationId, goOn } = await bench.strikes.standAt({ step: 'snapshot', subject: '', phase: 'before' }, () =>
-        bench.startBackup({}),
+        bench.backups.start({}),
       );
       await goOn();
       await whenCalled('virsh', 'snapshot-create', delayMs, () => bench.host.killLibvirtd());
       await bench.host.startLibvirtd();
       const end = await bench.waitForRest(operationId);
-      await bench.concludeBackup(operationId, end.succeeded);
+      await bench.backups.conclude(operationId, end.succeeded);
       await bench.checkInvariants();
       ends.push(`${delayMs} ms ${end.words}`);
     }
@@ -54,10 +54,10 @@ export const libvirtdDiesAroundTheSnapshot: Finding = {
 
 async function undisturbedBackup(bench: CrashBench): Promise<void> {
   await bench.runningWithNewContent();
-  const operationId = await bench.startBackup({});
+  const operationId = await bench.backups.start({});
   const end = await bench.waitForRest(operationId);
   if (!end.succeeded) throw new Error(`an undisturbed backup failed: ${end.words}`);
-  await bench.concludeBackup(operationId, true);
+  await bench.backups.conclude(operationId, true);
   await bench.checkInvariants();
 }
 

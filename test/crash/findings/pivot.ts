@@ -25,11 +25,11 @@ async function sweep(bench: CrashBench, strike: () => Promise<void>): Promise<st
   const ends: string[] = [];
   for (const delayMs of DELAYS_MS) {
     await bench.runningWithNewContent();
-    const operationId = await bench.startBackup({ isolated: true });
+    const operationId = await bench.backups.start({ isolated: true });
     await whenCalled('virsh', '--pivot', delayMs, strike);
     const orphaned = await mendOrphan(bench, operationId);
     const end = await bench.waitForRest(operationId);
-    await bench.concludeBackup(operationId, end.succeeded);
+    await bench.backups.conclude(operationId, end.succeeded);
     await bench.checkInvariants();
     ends.push(`${delayMs} ms ${end.words}${orphaned ? ', orphaned' : ''}`);
   }

@@ -21,7 +21,7 @@ export const unmountedStorage: Finding = {
 async function backupWithoutStorage(bench: CrashBench, below: readonly string[]): Promise<string> {
   await bench.runningWithNewContent();
   const { operationId, goOn } = await bench.strikes.standAt({ step: 'prepare', subject: '', phase: 'before' }, () =>
-    bench.startBackup({}),
+    bench.backups.start({}),
   );
   await bench.storage.vanish();
   const place = bench.storage.path;
@@ -36,7 +36,7 @@ async function backupWithoutStorage(bench: CrashBench, below: readonly string[])
   }
   const end = await bench.waitForRest(operationId);
   if (end.succeeded) throw new Error('a backup that is not on its storage was called published');
-  await bench.concludeBackup(operationId, false);
+  await bench.backups.conclude(operationId, false);
   await bench.checkInvariants();
   return end.words;
 }

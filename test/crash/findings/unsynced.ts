@@ -6,13 +6,13 @@ export const unsyncedStorage: Finding = {
   async play(bench) {
     await bench.runningWithNewContent();
     const { operationId, goOn } = await bench.strikes.standAt({ step: 'publish-manifest', subject: '', phase: 'after' }, () =>
-      bench.startBackup({}),
+      bench.backups.start({}),
     );
     await bench.storage.losePower();
     await goOn();
     const end = await bench.waitForRest(operationId);
     if (!end.succeeded) throw new Error(end.words);
-    await bench.concludeBackup(operationId, true);
+    await bench.backups.conclude(operationId, true);
     await bench.checkInvariants();
     return 'the backup is whole on what was really written';
   },
