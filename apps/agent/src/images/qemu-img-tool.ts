@@ -8,7 +8,7 @@ import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
 import type { Log } from '../logging/log.js';
 import type { ToolCall, ToolResult, ToolRunner } from '../process/tool-runner.js';
 import { demandAbsent } from '../looks/demand-absent.js';
-import { factsOrAbsent } from '../looks/facts-or-absent.js';
+import { factsOrAbsent } from '../looks/found-or-absent.js';
 import { demandAbsolute } from '../looks/demand-absolute.js';
 import { FileLook, seeFiles } from '../looks/file-look.js';
 import type { FileFacts, FileLooks } from '../looks/file-looks.js';

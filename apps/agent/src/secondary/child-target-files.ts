@@ -5,7 +5,7 @@
  */
 import { basename, dirname } from 'node:path';
 import { HoldfastError } from '@holdfast/shared/errors/holdfast-error.js';
-import { factsOrAbsent } from '../looks/facts-or-absent.js';
+import { factsOrAbsent, namesOrAbsent } from '../looks/found-or-absent.js';
 import type { FileFacts, FileLooks } from '../looks/file-looks.js';
 import { isInsideRoots } from '../looks/inside-roots.js';
 import { askedAtOnce } from '../process/asked-at-once.js';
@@ -38,11 +38,7 @@ export class ChildTargetFiles implements TargetFiles {
   }
 
   async list(path: string): Promise<string[] | undefined> {
-    return this.look([path], async () => {
-      const names = await this.looks.names(path);
-      if (names !== undefined || (await this.looks.isAbsent(path))) return names;
-      throw new HoldfastError('TOOL_FAILED', `The directory ${path} cannot be read.`, { tool: 'find', path });
-    });
+    return this.look([path], () => namesOrAbsent(this.looks, path));
   }
 
   async tree(path: string, options: { named?: readonly string[]; signal?: AbortSignal } = {}): Promise<TreeEntry[] | undefined> {

@@ -38,22 +38,25 @@ describe('ChildTargetFiles', () => {
     expect(await files.stat(join(path, 'below a file'))).toBeUndefined();
   });
 
-  it('sees a file that comes between two looks at it, and does not call one absent that cannot be looked at', async () => {
-    const path = join(root, 'comes');
+  it('sees what comes between two looks at it, and does not call absent what cannot be looked at', async () => {
+    const [file, folder] = [join(root, 'comes'), join(root, 'comes too')];
     const tools = new ExecaToolRunner(silentLog);
     class Slow extends ChildFileLooks {
-      override async isAbsent(absent: string): Promise<boolean> {
-        await writeFile(path, '');
-        return super.isAbsent(absent);
+      override async isAbsent(path: string): Promise<boolean> {
+        await writeFile(file, '');
+        await mkdir(folder, { recursive: true });
+        return super.isAbsent(path);
       }
     }
-    const looked = new ChildTargetFiles(tools, new Slow(tools), new KnownRoots([root]));
-    expect(await looked.stat(path)).toMatchObject({ kind: 'file' });
+    const late = new ChildTargetFiles(tools, new Slow(tools), new KnownRoots([root]));
+    expect(await late.list(folder)).toEqual([]);
+    await rm(file);
+    expect(await late.stat(file)).toMatchObject({ kind: 'file' });
     class Blind extends ChildFileLooks {
       override facts = async () => new Map<string, never>();
     }
     const blind = new ChildTargetFiles(tools, new Blind(tools), new KnownRoots([root]));
-    await expect(blind.stat(path)).rejects.toMatchObject({ code: 'TOOL_FAILED', fields: { path } });
+    await expect(blind.stat(file)).rejects.toMatchObject({ code: 'TOOL_FAILED', fields: { path: file } });
   });
 
   it('lists every name, sorted, line ends and all', async () => {
