@@ -8,6 +8,7 @@ import type { Operation } from '@holdfast/shared/api/operations.js';
 import { backupFolder, volumeFile } from '@holdfast/shared/manifest/paths.js';
 import type { ContentModel } from './content-model.js';
 import type { CrashBench } from './crash-bench.js';
+import { deleteNow } from './deletion-moves.js';
 
 /** Backups whose content is compared after every case; older ones were compared when they were young. */
 const COMPARED_BACKUPS = 3;
@@ -111,11 +112,7 @@ export class BackupMoves {
   /** What was deleted since is compared no more. A deletion that a fault kept from its end is asked for again. */
   async forgetDeleted(): Promise<void> {
     const failed = await this.bench.stack.api.list<Backup>('/backups', { vmId: this.bench.vm.uuid, state: 'DeleteFailed' });
-    for (const { id } of failed) {
-      const again = await this.startDeletion(id);
-      const end = again === undefined ? undefined : await this.bench.waitForRest(again);
-      if (end?.succeeded === false) throw new Error(`a deletion that nothing disturbs failed: ${end.words}`);
-    }
+    for (const { id } of failed) await deleteNow(this.bench, { ids: [id], forced: true });
     for (const id of [...this.compared]) {
       const { state } = await this.bench.stack.api.get<Backup>(`/backups/${id}`);
       if (state === 'BackedUp') continue;

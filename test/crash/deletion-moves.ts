@@ -16,9 +16,7 @@ export async function chainToDelete(bench: CrashBench, length: 2 | 3): Promise<v
 
 /** By force from the second one on: what lies on it goes as well. */
 export async function startDelete(bench: CrashBench): Promise<string> {
-  const wish = { ids: bench.backups.doomed.slice(0, 1), forced: true };
-  const { operations } = await bench.stack.api.post<Deletion>('/backups/actions/delete', wish);
-  return operations[0]?.id ?? '';
+  return (await bench.backups.startDeletion(bench.backups.doomed[0] ?? '')) ?? '';
 }
 
 /** Deleted in the end, at once or when it is asked for again; the backup below lives, as the end of its chain. */

@@ -1,5 +1,4 @@
 /** Restores from call to recorded result, and the files that they leave behind. */
-import { randomUUID } from 'node:crypto';
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import type { Operation } from '@holdfast/shared/api/operations.js';
 import { DomainState } from '@holdfast/shared/wire/generated/holdfast/agent/v1/domain.js';
@@ -8,12 +7,10 @@ import { OperationState, VmOutcome } from '@holdfast/shared/wire/generated/holdf
 import type { Caller } from '../access/caller.js';
 import { BackupsService } from '../backups/backups.service.js';
 import { VmRefresher } from '../inventory/vm-refresher.js';
-import { OfferingsService } from '../offerings/offerings.service.js';
 import { OperationEntity } from '../persistence/entities/operation.entity.js';
 import { VmEntity, VolumeEntity } from '../persistence/entities/vm.entities.js';
-import { StoragesService } from '../storage/storages.service.js';
 import { domainOf, type FakeAgent } from '../testing/fake-agent.js';
-import { backUp, startBackup } from '../testing/protected-vm.js';
+import { backUp, protectedVm, startBackup } from '../testing/protected-vm.js';
 import { managerPerTest } from '../testing/manager-per-test.js';
 import type { TestManager } from '../testing/test-manager.js';
 import { waitFor } from '../testing/wait-for.js';
@@ -32,23 +29,11 @@ describe('a restore', () => {
   managerPerTest(async (made) => {
     ({ manager, zone } = made);
     agent = await made.newHost();
-    await manager
-      .get(StoragesService)
-      .create(manager.admin, { zoneId: zone as never, name: 's', type: 'dir', source: '/backup', options: '', adopt: false });
-    vm = randomUUID();
-    agent.setDomain(
-      domainOf(vm, 'web', { vda: ['/pool/root.qcow2', '/pool/template.qcow2'], vdb: ['/pool/data.qcow2'] }, () =>
-        agent.newInode(),
-      ),
-    );
-    await waitFor('the VM', async () => (await rows().findOneBy(VmEntity, { id: vm })) ?? undefined);
-    const offering = await manager.get(OfferingsService).create(manager.admin, { name: 'gold', description: '' });
-    await manager.get(VmsService).assignOffering(manager.admin, vm, { offeringId: offering.id });
-    const operation = await manager
-      .get(BackupsService)
-      .create(manager.admin, vm, { description: '', isolated: false, quiesce: 'no' });
-    expect((await manager.finished(operation.id)).state).toBe('Succeeded');
-    backupId = operation.backupId ?? '';
+    const disks = { vda: ['/pool/root.qcow2', '/pool/template.qcow2'], vdb: ['/pool/data.qcow2'] };
+    vm = (await protectedVm(manager, agent, zone, { disks })).id;
+    const backup = await backUp(manager, vm);
+    expect(backup.state).toBe('BackedUp');
+    backupId = backup.id;
   });
 
   const rows = () => manager.database.dataSource.manager;
